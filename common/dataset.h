@@ -1,0 +1,53 @@
+/*
+ * Labelled images on disk: which files there are, in which order, with which class. Two layouts:
+ * an ImageFolder (one folder a class) and a flat folder with a label file ("NAME CLASS" a line,
+ * val_labels.txt form, 0-based). Nothing is decoded here.
+ */
+#ifndef NQ_COMMON_DATASET_H
+#define NQ_COMMON_DATASET_H
+
+#include "common/error.h"
+#include "common/hash.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    char *path; /* relative to the dataset's folder */
+    uint64_t bytes;
+    int32_t label; /* class index, 0-based */
+} nq_image_file;
+
+typedef struct {
+    char *name; /* of the folder: wnid or class name; for a flat folder its decimal class */
+    uint32_t images;
+} nq_class;
+
+typedef struct {
+    char *root;            /* absolute path of an allowed root */
+    char *path;            /* the dataset's folder beneath root, "" is root itself */
+    nq_image_file *images; /* in ImageFolder order: folders by name, files by name, bytewise */
+    size_t count;
+    nq_class *classes; /* those that have a folder or a label, sorted by label */
+    size_t class_count;
+    int32_t label_end;                    /* highest label + 1 */
+    uint8_t fingerprint[NQ_SHA256_BYTES]; /* over path, bytes and label of every image, in order */
+    uint8_t stamp[NQ_SHA256_BYTES]; /* the same with modification times: notices a changed file */
+} nq_dataset;
+
+/*
+ * Lists the dataset in folder `path` beneath `root` (see nq_file_open_beneath: no symlinks).
+ *  labels: text of a label file (labels_size bytes), or NULL for an ImageFolder;
+ *  wnids:  text of a class list, one wnid a line (words after it are ignored), or NULL.
+ * Folders that are all in the wnid list get the wnid's index; otherwise the sorted folder's index.
+ * Files are .jpg/.jpeg in any case; any other image file (.png .bmp .ppm .tif .webp ... ) in a
+ * class folder is an error, not skipped, since it would shift every line; so is an empty class
+ * folder, a label file that names a missing file, a file without a label, a duplicate. The ILSVRC
+ * devkit's ground truth (a bare number a line) is recognised and refused by name: its ids are
+ * 1-based and in another order. Free with nq_dataset_free().
+ */
+nq_status nq_dataset_list(const char *root, const char *path, const char *labels,
+                          size_t labels_size, const char *wnids, size_t wnids_size,
+                          nq_dataset *dataset, nq_error *err);
+void nq_dataset_free(nq_dataset *dataset);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * The job spec: what a job does, as one struct, one JSON form and one table that parsing, checking,
+ * help texts and docs/job-spec.md all come from.
+ *
+ * A spec is built in layers: defaults, then a preset, then a spec file, then flags. The layers are
+ * a JSON object of what the person wrote; nq_spec_resolve() turns it into the complete struct, or
+ * says which key is wrong.
+ */
+#ifndef NQ_COMMON_SPEC_H
+#define NQ_COMMON_SPEC_H
+
+#include "common/error.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define NQ_SPEC_NAME 64 /* model, preset, dataset names */
+#define NQ_SPEC_PATH 1024
+#define NQ_SPEC_KEEP 128 /* entries of keep_8bit */
+
+typedef enum { NQ_PER_TENSOR, NQ_PER_CHANNEL } nq_granularity;
+typedef enum { NQ_RANGE_MINMAX } nq_range_method;
+typedef enum { NQ_ROUND_NEAREST } nq_rounding;
+typedef enum {
+    NQ_CALIBRATE_NONE,
+    NQ_CALIBRATE_GAUSSIAN,
+    NQ_CALIBRATE_UNIFORM, /* uniform in [-sqrt(3), sqrt(3)): zero mean, unit variance */
+    NQ_CALIBRATE_FILE     /* calibrate.file: .npy f32 [N][3][224][224], or an image folder */
+} nq_calibrate_source;
+typedef enum { NQ_UNREADABLE_FAIL, NQ_UNREADABLE_WRONG } nq_unreadable;
+/* What kind of network is scored. */
+typedef enum { NQ_JOB_QUANTIZE, NQ_JOB_FLOAT, NQ_JOB_QUANTIZED_FILE } nq_job_kind;
+
+typedef struct {
+    char model[NQ_SPEC_NAME];      /* a name of the config, or an architecture with `checkpoint` */
+    char checkpoint[NQ_SPEC_PATH]; /* path under an allowed root; empty: the model's own */
+    char preset[NQ_SPEC_NAME];
+    nq_job_kind kind; /* from the preset: "float" and "quantized" are kinds of their own */
+    char quantized[NQ_SPEC_PATH]; /* preset "quantized": the model.safetensors to score */
+    struct {
+        int bits; /* 2..8 */
+        nq_granularity granularity;
+        nq_range_method range;
+        nq_rounding rounding;
+    } weights;
+    struct {
+        int bits; /* 2..8, at the inputs of convolutions and linear layers */
+        int qmax; /* upper end that 8-bit scales are computed from: 127 (baseline) or 255 */
+        nq_range_method range;
+        int shortcut_bits; /* 2..8: adds, concatenations, pools and what they read */
+    } activations;
+    struct {
+        nq_calibrate_source source;
+        char file[NQ_SPEC_PATH];
+        int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all */
+        uint64_t seed;
+    } calibrate;
+    size_t keep_count;
+    char keep_8bit[NQ_SPEC_KEEP][NQ_SPEC_NAME]; /* layer names, "first", "last" */
+    char dataset[NQ_SPEC_NAME];
+    char dataset_path[NQ_SPEC_PATH]; /* a folder under an allowed root instead of a named dataset */
+    uint32_t limit;                  /* 0: all; N: the first N of the sampler's order (partial) */
+    nq_unreadable unreadable;
+} nq_spec;
+
+/* A row of the table. `key` is dotted ("weights.bits"); netqctl's flag is --weights-bits. */
+typedef enum {
+    NQ_FIELD_STRING,
+    NQ_FIELD_PATH,
+    NQ_FIELD_INT,
+    NQ_FIELD_ENUM,
+    NQ_FIELD_LIST
+} nq_field_type;
+typedef struct {
+    const char *key;
+    nq_field_type type;
+    long long low, high;        /* NQ_FIELD_INT: inclusive */
+    const char *const *choices; /* NQ_FIELD_ENUM: NULL-terminated, in the order of the C enum */
+    const char *standard;       /* the default, as text */
+    const char *help;           /* one or two sentences, also the documentation */
+    size_t offset;              /* into nq_spec */
+    size_t size;                /* of the member, for strings */
+} nq_spec_field;
+extern const nq_spec_field nq_spec_fields[];
+extern const size_t nq_spec_field_count;
+
+typedef struct {
+    const char *name;
+    const char *help;            /* one sentence and the paper, for help and docs */
+    const char *const *settings; /* NULL-terminated pairs "weights.bits", "8", ... */
+} nq_preset;
+extern const nq_preset nq_presets[];
+extern const size_t nq_preset_count;
+
+/*
+ * Puts the text of one flag into a spec object: nq_spec_set(obj, "weights.bits", "4"). Unknown keys
+ * are errors that name the key and the nearest valid one. keep_8bit takes a comma-separated list.
+ */
+nq_status nq_spec_set(json_t *spec, const char *key, const char *text, nq_error *err);
+
+/*
+ * Checks `written` completely and fills `spec`: defaults, then its preset (default "baseline"),
+ * then its own keys. Unknown keys (with the nearest valid key), wrong types, values out of range
+ * and knobs that contradict each other are NQ_ERR_INPUT: "weights.bits: 9 is not in 2..8". Whether
+ * a model or dataset exists is not its question.
+ */
+nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err);
+
+/* The resolved spec as the one canonical JSON object (every key, fixed order). NULL: out of memory.
+ * nq_spec_resolve() of it gives the same struct. */
+json_t *nq_spec_to_json(const nq_spec *spec);
+
+/* The table as text for `netqctl submit --help` or (markdown != 0) as docs/job-spec.md. */
+void nq_spec_print_help(FILE *out, int markdown);
+
+#endif

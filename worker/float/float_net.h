@@ -1,0 +1,38 @@
+/*
+ * Running the float network (folded) on slices of a fixed number of images. A net is shared and
+ * read-only: primitives and reordered weights. A run is one thread's room. Results of an image do
+ * not depend on the number of threads: a slice always has `batch` images (fill the rest with
+ * zeros), primitives are single-threaded, and callers add partial results in slice order.
+ */
+#ifndef NQ_FLOAT_FLOAT_NET_H
+#define NQ_FLOAT_FLOAT_NET_H
+
+#include "common/error.h"
+#include "worker/model/graph.h"
+
+typedef struct nq_float_net nq_float_net;
+typedef struct nq_float_run nq_float_run;
+
+/* graph must be folded and outlive the net. */
+nq_status nq_float_net_create(const nq_graph *graph, int batch, nq_float_net **net, nq_error *err);
+void nq_float_net_free(nq_float_net *net);
+int nq_float_net_batch(const nq_float_net *net);
+
+nq_status nq_float_run_create(const nq_float_net *net, nq_float_run **run, nq_error *err);
+void nq_float_run_free(nq_float_run *run);
+
+/*
+ * Called after node `node` was computed: values f32 [batch][H][W][C] (after ReLU where the node has
+ * one), readable until it returns. Return other than NQ_OK to stop the forward pass.
+ */
+typedef nq_status (*nq_float_hook)(void *context, int node, const float *values, nq_error *err);
+
+/* The room for a slice's images, f32 [batch][224][224][3] normalised; fill it, then forward. */
+float *nq_float_run_input(nq_float_run *run);
+
+/* One forward pass; hook may be NULL. The last node's values: nq_float_run_output(). Must be called
+ * from the thread that uses `run`. */
+nq_status nq_float_run_forward(nq_float_run *run, nq_float_hook hook, void *context, nq_error *err);
+const float *nq_float_run_output(const nq_float_run *run); /* f32 [batch][classes] */
+
+#endif

@@ -1,0 +1,28 @@
+/* Activation ranges: what each observed tensor spans over the calibration samples. */
+#ifndef NQ_QUANTIZE_RANGES_H
+#define NQ_QUANTIZE_RANGES_H
+
+#include "common/error.h"
+#include "common/pool.h"
+#include "common/spec.h"
+#include "worker/calibrate/samples.h"
+#include "worker/float/float_net.h"
+
+typedef struct {
+    float low, high;
+} nq_range;
+
+/* Progress: called now and then from one thread at a time, done <= total samples. Returning other
+ * than NQ_OK stops. */
+typedef nq_status (*nq_progress)(void *context, const char *stage, size_t done, size_t total,
+                                 nq_error *err);
+
+/*
+ * Min-max of every node's output (ranges[graph.count], pass-through nodes get their own too) over
+ * all samples, on the float network. The same for any number of threads.
+ */
+nq_status nq_ranges_observe(const nq_float_net *net, const nq_graph *graph, nq_samples *samples,
+                            nq_pool *pool, nq_progress progress, void *context, nq_range *ranges,
+                            nq_error *err);
+
+#endif
