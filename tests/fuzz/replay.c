@@ -1,7 +1,7 @@
 /*
- * Runs a fuzz target without a fuzzer: every file of a corpus folder, then a number of seeded mutations of
- * them. Usage: fuzz_NAME CORPUS [MUTATIONS [SEED]]. Built by gcc for `make test`; `make fuzz` links
- * libFuzzer instead.
+ * Runs a fuzz target without a fuzzer: every file of a corpus folder, then a number of seeded
+ * mutations of them. Usage: fuzz_NAME CORPUS [MUTATIONS [SEED]]. Built by gcc for `make test`;
+ * `make fuzz` links libFuzzer instead.
  */
 #include "common/file.h"
 #include "common/random.h"
