@@ -1,15 +1,104 @@
-/* Placeholder written by the lead; the integer engine's author defines the table of kernels here.
+/*
+ * The integer kernels: one table of functions per instruction set, all exact, all giving the same
+ * bytes (NUMERICS: integer operators). Tensors are u8 [H][W][C] of one image; a `pitch` is the
+ * number of bytes from one pixel to the next (at least C), so that a kernel can read or write some
+ * of a wider tensor's channels. Rows follow each other without gaps. A kernel touches no byte
+ * outside the C channels of its pixels; tensors need no alignment, packed weights and scratch
+ * memory are aligned to NQ_ALIGN.
+ *
+ * A new instruction set is a new file that defines one nq_kernels, and a line in kernels.c.
  */
 #ifndef NQ_INTEGER_KERNELS_H
 #define NQ_INTEGER_KERNELS_H
 
 #include "common/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-typedef struct nq_kernels nq_kernels;
+#define NQ_ALIGN 64
 
-/* The table for this CPU; NETQ_CPU=c|... in the environment forces one by name (an unknown name, or
+/* What a convolution or pool slides over. Symmetric padding; output (y, x) covers the input from
+ * (y * stride - pad_h, x * stride - pad_w). */
+typedef struct {
+    int in_h, in_w, in_c;
+    int out_h, out_w, out_c;
+    int kernel_h, kernel_w, stride, pad_h, pad_w;
+} nq_window;
+
+/* The last step of every operator that computes: clamp(round_half_even(r) + zero, low, high), with
+ * 0 <= low <= zero <= high <= 255. ReLU is low = zero. */
+typedef struct {
+    int32_t zero, low, high;
+} nq_output;
+
+/*
+ * A convolution or linear layer (1x1 on one pixel): with acc = sum (a - in_zero) * w in 32 bits,
+ * padding counting as a = in_zero,
+ *
+ *     r = fmaf(bias[c], bias_factor[c], (float)acc) * multiplier[c]
+ *
+ * which is both of NUMERICS' formulas: weights per tensor have bias_factor 1/s, weights per channel
+ * have bias already divided by s and bias_factor 1 (the fused operation is then a plain addition).
+ */
+typedef struct {
+    nq_window window;
+    int32_t in_zero;
+    nq_output out;
+    float *bias, *bias_factor, *multiplier; /* [out_c] */
+} nq_conv;
+
+/* One way to convolve. */
+typedef struct {
+    /* Bytes of the packed weights, and of the scratch memory that run() wants; neither is 0. */
+    void (*size)(const nq_conv *op, size_t *packed, size_t *scratch);
+    /* weight: s8 [out_c][kernel_h][kernel_w][in_c], depthwise [out_c][kernel_h][kernel_w]. */
+    void (*pack)(const nq_conv *op, const int8_t *weight, void *packed);
+    void (*run)(const nq_conv *op, const void *packed, const uint8_t *in, size_t in_pitch,
+                uint8_t *out, size_t out_pitch, void *scratch);
+} nq_conv_kernel;
+
+/*
+ * real = fmaf(scale, (float)q, offset) with offset = -(scale * zero), for both sides;
+ * r = (a's real + b's real) * inverse, inverse = 1 / output scale. out.low does the ReLU.
+ */
+typedef struct {
+    float a_scale, a_offset, b_scale, b_offset, inverse;
+    nq_output out;
+} nq_add;
+
+typedef struct {
+    const char *name; /* what NETQ_CPU and metrics.json call it */
+    bool (*supported)(void);
+
+    nq_conv_kernel dense;     /* one group */
+    nq_conv_kernel depthwise; /* in_c = out_c groups */
+
+    void (*add)(const nq_add *op, const uint8_t *a, size_t a_pitch, const uint8_t *b,
+                size_t b_pitch, uint8_t *out, size_t out_pitch, size_t pixels, int channels);
+    /* out = table[in]: requantization, also of a concatenation's parts. */
+    void (*lookup)(const uint8_t table[256], const uint8_t *in, size_t in_pitch, uint8_t *out,
+                   size_t out_pitch, size_t pixels, int channels);
+    /* out channel j * groups + i = in channel i * (channels / groups) + j. */
+    void (*shuffle)(const uint8_t *in, size_t in_pitch, uint8_t *out, size_t out_pitch,
+                    size_t pixels, int channels, int groups);
+    /* Maximum over the window's pixels inside the input; out_c = in_c. */
+    void (*max_pool)(const nq_window *window, const uint8_t *in, size_t in_pitch, uint8_t *out,
+                     size_t out_pitch);
+    /* round_half_even((float)sum(q - zero) / (float)pixels) + zero, one pixel out. */
+    void (*avg_pool)(const uint8_t *in, size_t in_pitch, size_t pixels, int channels, int32_t zero,
+                     uint8_t *out);
+    /* out[p][c] = table[c][crop[p][c]], three channels. */
+    void (*input)(const uint8_t table[3][256], const uint8_t *crop, uint8_t *out, size_t pixels);
+} nq_kernels;
+
+/* The table for this CPU; NETQ_CPU=NAME in the environment forces one by name (an unknown name, or
  * one this CPU cannot run, is NQ_ERR_INPUT). */
 nq_status nq_kernels_select(const nq_kernels **kernels, nq_error *err);
 const char *nq_kernels_name(const nq_kernels *kernels);
+
+/* Every table of this build from the plainest on, whether this CPU can run it or not: for tests and
+ * benchmarks. NULL when i is past the last. */
+const nq_kernels *nq_kernels_at(size_t i);
 
 #endif
