@@ -9,25 +9,30 @@
 
 #include "common/error.h"
 #include "worker/model/graph.h"
+#include <stddef.h>
 
 typedef struct nq_float_net nq_float_net;
 typedef struct nq_float_run nq_float_run;
 
-/* graph must be folded and outlive the net. */
+/* graph must be folded and outlive the net; its weights are copied, its nodes are read. */
 nq_status nq_float_net_create(const nq_graph *graph, int batch, nq_float_net **net, nq_error *err);
 void nq_float_net_free(nq_float_net *net);
 int nq_float_net_batch(const nq_float_net *net);
+/* Bytes of activations that each run holds. */
+size_t nq_float_net_run_bytes(const nq_float_net *net);
 
 nq_status nq_float_run_create(const nq_float_net *net, nq_float_run **run, nq_error *err);
 void nq_float_run_free(nq_float_run *run);
 
 /*
- * Called after node `node` was computed: values f32 [batch][H][W][C] (after ReLU where the node has
- * one), readable until it returns. Return other than NQ_OK to stop the forward pass.
+ * Called after node `node` was computed, in order, node 0 (the images themselves) included: values
+ * f32 [batch][H][W][C] (after ReLU where the node has one), readable until it returns. Return other
+ * than NQ_OK to stop the forward pass.
  */
 typedef nq_status (*nq_float_hook)(void *context, int node, const float *values, nq_error *err);
 
-/* The room for a slice's images, f32 [batch][224][224][3] normalised; fill it, then forward. */
+/* The room for a slice's images, f32 [batch][H][W][C] of node 0 ([batch][224][224][3], normalised),
+ * zero at first; fill it, then forward, which leaves it as it is. */
 float *nq_float_run_input(nq_float_run *run);
 
 /* One forward pass; hook may be NULL. The last node's values: nq_float_run_output(). Must be called
