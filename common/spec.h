@@ -66,7 +66,7 @@ typedef struct {
 
 /* A row of the table. `key` is dotted ("weights.bits"); netqctl's flag is --weights-bits. */
 typedef enum {
-    NQ_FIELD_STRING,
+    NQ_FIELD_STRING, /* a name: see nq_spec_name_valid() */
     NQ_FIELD_PATH,
     NQ_FIELD_INT,
     NQ_FIELD_ENUM,
@@ -75,9 +75,11 @@ typedef enum {
 typedef struct {
     const char *key;
     nq_field_type type;
+    unsigned kinds;             /* bit 1 << nq_job_kind: the jobs that the key means something to */
     long long low, high;        /* NQ_FIELD_INT: inclusive */
-    const char *const *choices; /* NQ_FIELD_ENUM: NULL-terminated, in the order of the C enum */
-    const char *standard;       /* the default, as text */
+    const char *const *choices; /* NULL-terminated. NQ_FIELD_ENUM: in the order of the C enum;
+                                   NQ_FIELD_INT: the only values, or NULL for all of low..high */
+    const char *standard;       /* the default, as text; NULL: none */
     const char *help;           /* one or two sentences, also the documentation */
     size_t offset;              /* into nq_spec */
     size_t size;                /* of the member, for strings */
@@ -87,28 +89,42 @@ extern const size_t nq_spec_field_count;
 
 typedef struct {
     const char *name;
+    nq_job_kind kind;
     const char *help;            /* one sentence and the paper, for help and docs */
     const char *const *settings; /* NULL-terminated pairs "weights.bits", "8", ... */
 } nq_preset;
 extern const nq_preset nq_presets[];
 extern const size_t nq_preset_count;
 
+/* Names of models, datasets, presets and layers: 1 to 63 letters, digits and any of ". _ - + :",
+ * the first a letter or digit. The config's names must be such, or no job could ask for them. */
+bool nq_spec_name_valid(const char *name);
+
+/* NULL where the table has no such key, or preset. */
+const nq_spec_field *nq_spec_field_find(const char *key);
+const nq_preset *nq_preset_find(const char *name);
+
 /*
  * Puts the text of one flag into a spec object: nq_spec_set(obj, "weights.bits", "4"). Unknown keys
- * are errors that name the key and the nearest valid one. keep_8bit takes a comma-separated list.
+ * are errors that name the key and the nearest valid one; so is text that is not a value of the
+ * key's type and range. keep_8bit takes a comma-separated list, "" for none.
  */
 nq_status nq_spec_set(json_t *spec, const char *key, const char *text, nq_error *err);
 
 /*
- * Checks `written` completely and fills `spec`: defaults, then its preset (default "baseline"),
- * then its own keys. Unknown keys (with the nearest valid key), wrong types, values out of range
- * and knobs that contradict each other are NQ_ERR_INPUT: "weights.bits: 9 is not in 2..8". Whether
- * a model or dataset exists is not its question.
+ * Checks `written` completely and fills `spec`: defaults, then its preset (not given: "quantized"
+ * where the key `quantized` is, else "baseline"), then its own keys. Unknown keys (with the nearest
+ * valid key), wrong types, values out of range and knobs that contradict each other are
+ * NQ_ERR_INPUT: "weights.bits: 9 is not in 2..8". Whether a model or dataset exists is not its
+ * question.
  */
 nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err);
 
-/* The resolved spec as the one canonical JSON object (every key, fixed order). NULL: out of memory.
- * nq_spec_resolve() of it gives the same struct. */
+/*
+ * The resolved spec as the one canonical JSON object: every key that means something to its kind of
+ * job, in the table's order, paths only where given. NULL: out of memory. nq_spec_resolve() of it
+ * gives the same struct, byte for byte.
+ */
 json_t *nq_spec_to_json(const nq_spec *spec);
 
 /* The table as text for `netqctl submit --help` or (markdown != 0) as docs/job-spec.md. */

@@ -1,0 +1,512 @@
+#include "common/spec.h"
+
+#include "common/json.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_FIELDS = 64, KEY_SIZE = 64 };
+
+/* ---- looking things up ---- */
+
+bool nq_spec_name_valid(const char *name)
+{
+    static const char *const first =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    size_t length = strlen(name);
+    if (length == 0 || length >= NQ_SPEC_NAME || !strchr(first, name[0]))
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!strchr(first, name[i]) && !strchr("._-+:", name[i]))
+            return false;
+    return true;
+}
+
+const nq_spec_field *nq_spec_field_find(const char *key)
+{
+    for (size_t i = 0; i < nq_spec_field_count; i++)
+        if (strcmp(nq_spec_fields[i].key, key) == 0)
+            return &nq_spec_fields[i];
+    return NULL;
+}
+
+const nq_preset *nq_preset_find(const char *name)
+{
+    for (size_t i = 0; i < nq_preset_count; i++)
+        if (strcmp(nq_presets[i].name, name) == 0)
+            return &nq_presets[i];
+    return NULL;
+}
+
+/* "bits" alone is as near to "weights.bits" as a slip of one letter. */
+static nq_status unknown_key(const char *key, nq_error *err)
+{
+    char nearest[KEY_SIZE] = "";
+    int least = KEY_SIZE;
+    for (size_t i = 0; i < nq_spec_field_count; i++) {
+        const char *full = nq_spec_fields[i].key, *dot = strchr(full, '.');
+        int distance = nq_edit_distance(key, full);
+        char group[KEY_SIZE] = "";
+        snprintf(group, sizeof group, "%.*s", dot ? (int)(dot - full) : 0, full);
+        int leaf = dot ? nq_edit_distance(key, dot + 1) + 1 : distance;
+        int whole = dot ? nq_edit_distance(key, group) : distance;
+        int near = leaf < distance ? leaf : distance;
+        if (near < least)
+            snprintf(nearest, sizeof nearest, "%s", full);
+        least = near < least ? near : least;
+        if (whole < least) {
+            snprintf(nearest, sizeof nearest, "%s", group);
+            least = whole;
+        }
+    }
+    return nq_fail(err, NQ_ERR_INPUT, "%s: there is no such key; the nearest is %s", key, nearest);
+}
+
+static nq_status find_preset(const char *name, const nq_preset **preset, nq_error *err)
+{
+    const char *names[MOST_FIELDS] = {NULL};
+    for (size_t i = 0; i < nq_preset_count && i < MOST_FIELDS - 1; i++)
+        names[i] = nq_presets[i].name;
+    *preset = nq_preset_find(name);
+    if (*preset)
+        return NQ_OK;
+    return nq_fail(err, NQ_ERR_INPUT, "preset: there is no \"%s\"; the nearest is \"%s\"", name,
+                   nq_nearest(name, names));
+}
+
+/* The value at a dotted key of a nested object, or NULL. */
+static json_t *member_at(const json_t *spec, const char *key)
+{
+    const char *dot = strchr(key, '.');
+    if (!dot)
+        return json_object_get(spec, key);
+    char group[KEY_SIZE];
+    snprintf(group, sizeof group, "%.*s", (int)(dot - key), key);
+    return json_object_get(json_object_get(spec, group), dot + 1);
+}
+
+/* Puts value (a reference that is given away) at a dotted key, making the group where needed. */
+static nq_status put_member(json_t *spec, const char *key, json_t *value, nq_error *err)
+{
+    const char *dot = strchr(key, '.');
+    json_t *object = spec;
+    char group[KEY_SIZE];
+    if (dot) {
+        snprintf(group, sizeof group, "%.*s", (int)(dot - key), key);
+        object = json_object_get(spec, group);
+        if (!object && json_object_set_new(spec, group, json_object()) == 0)
+            object = json_object_get(spec, group);
+    }
+    if (object && !json_is_object(object)) {
+        json_decref(value);
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be an object, not %s", group,
+                       nq_json_type_name(object));
+    }
+    if (json_object_set_new(object, dot ? dot + 1 : key, value) != 0)
+        return nq_fail_nomem(err, key, 0);
+    return NQ_OK;
+}
+
+/* ---- one value into the struct ---- */
+
+static nq_status take_text(const nq_spec_field *field, const json_t *value, char *to, nq_error *err)
+{
+    bool path = field->type == NQ_FIELD_PATH;
+    if (!json_is_string(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a string, not %s", field->key,
+                       nq_json_type_name(value));
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    if (length == 0)
+        return nq_fail(err, NQ_ERR_INPUT, "%s: is empty", field->key);
+    if (length >= field->size)
+        return nq_fail(err, NQ_ERR_INPUT, "%s: has %zu bytes, at most %zu are allowed", field->key,
+                       length, field->size - 1);
+    for (size_t i = 0; path && i < length; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return nq_fail(err, NQ_ERR_INPUT, "%s: byte %zu is a control character", field->key, i);
+    if (!path && !nq_spec_name_valid(text))
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "%s: \"%s\" is not a name: letters, digits and any of . _ - + : make one",
+                       field->key, text);
+    memset(to, 0, field->size);
+    memcpy(to, text, length);
+    return NQ_OK;
+}
+
+static void store_number(const nq_spec_field *field, long long number, char *to)
+{
+    if (field->size == sizeof(uint64_t)) {
+        uint64_t wide = (uint64_t)number;
+        memcpy(to, &wide, sizeof wide);
+    } else {
+        uint32_t narrow = (uint32_t)number;
+        memcpy(to, &narrow, sizeof narrow);
+    }
+}
+
+static long long load_number(const nq_spec_field *field, const nq_spec *spec)
+{
+    const char *from = (const char *)spec + field->offset;
+    uint64_t wide;
+    uint32_t narrow;
+    if (field->size == sizeof wide) {
+        memcpy(&wide, from, sizeof wide);
+        return (long long)wide;
+    }
+    memcpy(&narrow, from, sizeof narrow);
+    return narrow;
+}
+
+static nq_status not_a_choice(const nq_spec_field *field, const char *text, nq_error *err)
+{
+    char list[256] = "";
+    for (size_t i = 0, at = 0; field->choices[i] && at < sizeof list; i++)
+        at +=
+            (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", field->choices[i]);
+    return nq_fail(err, NQ_ERR_INPUT, "%s: %s is not one of %s", field->key, text, list);
+}
+
+static nq_status take_number(const nq_spec_field *field, const json_t *value, char *to,
+                             nq_error *err)
+{
+    if (!json_is_integer(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a whole number, not %s", field->key,
+                       nq_json_type_name(value));
+    long long number = json_integer_value(value);
+    bool listed = !field->choices;
+    for (size_t i = 0; !listed && field->choices[i]; i++)
+        listed = atoll(field->choices[i]) == number;
+    char text[24];
+    snprintf(text, sizeof text, "%lld", number);
+    if (!listed)
+        return not_a_choice(field, text, err);
+    if (number < field->low || number > field->high)
+        return nq_fail(err, NQ_ERR_INPUT, "%s: %s is not in %lld..%lld", field->key, text,
+                       field->low, field->high);
+    store_number(field, number, to);
+    return NQ_OK;
+}
+
+static nq_status take_choice(const nq_spec_field *field, const json_t *value, char *to,
+                             nq_error *err)
+{
+    if (!json_is_string(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a string, not %s", field->key,
+                       nq_json_type_name(value));
+    for (size_t i = 0; field->choices[i]; i++)
+        if (strcmp(field->choices[i], json_string_value(value)) == 0) {
+            store_number(field, (long long)i, to);
+            return NQ_OK;
+        }
+    char quoted[128];
+    snprintf(quoted, sizeof quoted, "\"%s\"", json_string_value(value));
+    return not_a_choice(field, quoted, err);
+}
+
+static nq_status take_list(const nq_spec_field *field, const json_t *value, nq_spec *spec,
+                           nq_error *err)
+{
+    if (!json_is_array(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be an array of layer names, not %s", field->key,
+                       nq_json_type_name(value));
+    size_t count = json_array_size(value);
+    if (count > NQ_SPEC_KEEP)
+        return nq_fail(err, NQ_ERR_INPUT, "%s: has %zu entries, at most %d are allowed", field->key,
+                       count, NQ_SPEC_KEEP);
+    nq_spec_field entry = *field;
+    entry.type = NQ_FIELD_STRING;
+    entry.size = NQ_SPEC_NAME;
+    memset(spec->keep_8bit, 0, sizeof spec->keep_8bit);
+    for (size_t i = 0; i < count; i++) {
+        nq_status status = take_text(&entry, json_array_get(value, i), spec->keep_8bit[i], err);
+        if (status != NQ_OK)
+            return status;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(spec->keep_8bit[i], spec->keep_8bit[j]) == 0)
+                return nq_fail(err, NQ_ERR_INPUT, "%s: names \"%s\" twice", field->key,
+                               spec->keep_8bit[i]);
+    }
+    spec->keep_count = count;
+    return NQ_OK;
+}
+
+static nq_status take(const nq_spec_field *field, const json_t *value, nq_spec *spec, nq_error *err)
+{
+    char *to = (char *)spec + field->offset;
+    switch (field->type) {
+    case NQ_FIELD_STRING:
+    case NQ_FIELD_PATH:
+        return take_text(field, value, to, err);
+    case NQ_FIELD_INT:
+        return take_number(field, value, to, err);
+    case NQ_FIELD_ENUM:
+        return take_choice(field, value, to, err);
+    case NQ_FIELD_LIST:
+        return take_list(field, value, spec, err);
+    }
+    return nq_fail(err, NQ_ERR_INTERNAL, "%s: has no type", field->key);
+}
+
+/* ---- text to values ---- */
+
+static nq_status number_of_text(const nq_spec_field *field, const char *text, json_t **value,
+                                nq_error *err)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    bool digit = *text >= '0' && *text <= '9';
+    bool negative = *text == '-' && text[1] >= '0' && text[1] <= '9';
+    if ((!digit && !negative) || *end || errno)
+        return nq_fail(err, NQ_ERR_INPUT, "%s: \"%s\" is not a whole number", field->key, text);
+    *value = json_integer(number);
+    return *value ? NQ_OK : nq_fail_nomem(err, field->key, sizeof number);
+}
+
+static nq_status list_of_text(const nq_spec_field *field, const char *text, json_t **value,
+                              nq_error *err)
+{
+    *value = json_array();
+    for (const char *at = text; *value && *at;) {
+        size_t length = strcspn(at, ",");
+        if (json_array_append_new(*value, json_stringn(at, length)) != 0) {
+            json_decref(*value);
+            return nq_fail(err, NQ_ERR_INPUT, "%s: is not UTF-8", field->key);
+        }
+        at += length + (at[length] == ',' && at[length + 1]);
+        if (*at == ',' && !at[1])
+            break;
+    }
+    return *value ? NQ_OK : nq_fail_nomem(err, field->key, 0);
+}
+
+static nq_status value_of_text(const nq_spec_field *field, const char *text, json_t **value,
+                               nq_error *err)
+{
+    if (field->type == NQ_FIELD_INT)
+        return number_of_text(field, text, value, err);
+    if (field->type == NQ_FIELD_LIST)
+        return list_of_text(field, text, value, err);
+    *value = json_string(text);
+    return *value ? NQ_OK : nq_fail(err, NQ_ERR_INPUT, "%s: is not UTF-8", field->key);
+}
+
+nq_status nq_spec_set(json_t *spec, const char *key, const char *text, nq_error *err)
+{
+    const nq_spec_field *field = nq_spec_field_find(key);
+    if (!field)
+        return unknown_key(key, err);
+    nq_spec *scratch = calloc(1, sizeof *scratch);
+    if (!scratch)
+        return nq_fail_nomem(err, key, sizeof *scratch);
+    json_t *value = NULL;
+    nq_status status = value_of_text(field, text, &value, err);
+    if (status == NQ_OK)
+        status = take(field, value, scratch, err);
+    free(scratch);
+    if (status == NQ_OK)
+        return put_member(spec, key, value, err);
+    json_decref(value);
+    return status;
+}
+
+static nq_status take_words(const nq_spec_field *field, const char *text, nq_spec *spec,
+                            nq_error *err)
+{
+    json_t *value = NULL;
+    nq_status status = value_of_text(field, text, &value, err);
+    if (status == NQ_OK)
+        status = take(field, value, spec, err);
+    json_decref(value);
+    return status;
+}
+
+/* ---- resolving ---- */
+
+static nq_status check_group(const char *group, const json_t *members, nq_error *err)
+{
+    const char *inner;
+    json_t *value;
+    if (!json_is_object(members))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be an object, not %s", group,
+                       nq_json_type_name(members));
+    json_object_foreach((json_t *)members, inner, value)
+    {
+        char full[2 * KEY_SIZE];
+        snprintf(full, sizeof full, "%.63s.%.63s", group, inner);
+        if (!nq_spec_field_find(full) || strchr(inner, '.'))
+            return unknown_key(full, err);
+    }
+    return NQ_OK;
+}
+
+static nq_status check_keys(const json_t *written, nq_error *err)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(written))
+        return nq_fail(err, NQ_ERR_INPUT, "the spec must be a JSON object, not %s",
+                       nq_json_type_name(written));
+    json_object_foreach((json_t *)written, key, value)
+    {
+        size_t length = strlen(key);
+        bool group = false;
+        for (size_t i = 0; i < nq_spec_field_count && !group; i++)
+            group = strncmp(nq_spec_fields[i].key, key, length) == 0 &&
+                    nq_spec_fields[i].key[length] == '.';
+        if (group) {
+            nq_status status = check_group(key, value, err);
+            if (status != NQ_OK)
+                return status;
+        } else if (strchr(key, '.') && nq_spec_field_find(key)) {
+            int before = (int)(strchr(key, '.') - key);
+            return nq_fail(err, NQ_ERR_INPUT, "%s: write it nested, as {\"%.*s\": {\"%s\": ...}}",
+                           key, before, key, key + before + 1);
+        } else if (!nq_spec_field_find(key)) {
+            return unknown_key(key, err);
+        }
+    }
+    return NQ_OK;
+}
+
+static nq_status choose_preset(const json_t *written, const nq_preset **preset, nq_error *err)
+{
+    const json_t *value = json_object_get(written, "preset");
+    if (value && !json_is_string(value))
+        return nq_fail(err, NQ_ERR_INPUT, "preset: must be a string, not %s",
+                       nq_json_type_name(value));
+    if (value)
+        return find_preset(json_string_value(value), preset, err);
+    return find_preset(json_object_get(written, "quantized")
+                           ? "quantized"
+                           : nq_spec_field_find("preset")->standard,
+                       preset, err);
+}
+
+static nq_status apply_layers(const json_t *written, const nq_preset *preset, nq_spec *spec,
+                              nq_error *err)
+{
+    nq_status status = NQ_OK;
+    for (size_t i = 0; i < nq_spec_field_count && status == NQ_OK; i++)
+        if (nq_spec_fields[i].standard)
+            status = take_words(&nq_spec_fields[i], nq_spec_fields[i].standard, spec, err);
+    for (const char *const *s = preset->settings; *s && status == NQ_OK; s += 2)
+        status = take_words(nq_spec_field_find(s[0]), s[1], spec, err);
+    for (size_t i = 0; i < nq_spec_field_count && status == NQ_OK; i++) {
+        const json_t *value = member_at(written, nq_spec_fields[i].key);
+        if (value && !(nq_spec_fields[i].kinds & (1u << preset->kind)))
+            return nq_fail(err, NQ_ERR_INPUT,
+                           "%s: means nothing to preset %s; leave the key out or choose another "
+                           "preset",
+                           nq_spec_fields[i].key, preset->name);
+        if (value)
+            status = take(&nq_spec_fields[i], value, spec, err);
+    }
+    snprintf(spec->preset, sizeof spec->preset, "%s", preset->name);
+    spec->kind = preset->kind;
+    return status;
+}
+
+static nq_status check_calibration(const json_t *written, nq_spec *spec, nq_error *err)
+{
+    bool samples_given = member_at(written, "calibrate.samples");
+    nq_calibrate_source source = spec->calibrate.source;
+    if (spec->kind != NQ_JOB_QUANTIZE && source != NQ_CALIBRATE_NONE)
+        return nq_fail(err, NQ_ERR_INPUT, "calibrate.source: preset %s calibrates nothing",
+                       spec->preset);
+    if (spec->kind != NQ_JOB_QUANTIZE)
+        return NQ_OK;
+    if (source == NQ_CALIBRATE_NONE)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.source: none leaves the activations without ranges; choose "
+                       "gaussian, uniform or file");
+    if (source == NQ_CALIBRATE_FILE && !*spec->calibrate.file)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.file: is missing; calibrate.source file needs it");
+    if (source != NQ_CALIBRATE_FILE && *spec->calibrate.file)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.file: is read only with calibrate.source file; set that too");
+    if (source == NQ_CALIBRATE_FILE && !samples_given)
+        spec->calibrate.samples = 0;
+    if (source != NQ_CALIBRATE_FILE && spec->calibrate.samples == 0)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.samples: 0 means all of a file; calibrate.source %s needs a "
+                       "number",
+                       nq_spec_field_find("calibrate.source")->choices[source]);
+    return NQ_OK;
+}
+
+static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err)
+{
+    if (!*spec->model)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "model: is missing; name the network (netqctl models lists what there is)");
+    if (spec->kind == NQ_JOB_QUANTIZED_FILE && !*spec->quantized)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "quantized: is missing; preset quantized needs the model.safetensors to "
+                       "score");
+    if (*spec->dataset_path && json_object_get(written, "dataset"))
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "dataset_path: is given together with dataset; choose one");
+    if (*spec->dataset_path)
+        memset(spec->dataset, 0, sizeof spec->dataset);
+    return check_calibration(written, spec, err);
+}
+
+nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err)
+{
+    const nq_preset *preset = NULL;
+    memset(spec, 0, sizeof *spec);
+    nq_status status = check_keys(written, err);
+    if (status == NQ_OK)
+        status = choose_preset(written, &preset, err);
+    if (status == NQ_OK)
+        status = apply_layers(written, preset, spec, err);
+    if (status == NQ_OK)
+        status = check_whole(written, spec, err);
+    if (status != NQ_OK)
+        memset(spec, 0, sizeof *spec);
+    return status;
+}
+
+/* ---- the canonical form ---- */
+
+static json_t *value_of(const nq_spec_field *field, const nq_spec *spec)
+{
+    json_t *list;
+    switch (field->type) {
+    case NQ_FIELD_STRING:
+    case NQ_FIELD_PATH:
+        return json_string((const char *)spec + field->offset);
+    case NQ_FIELD_INT:
+        return json_integer(load_number(field, spec));
+    case NQ_FIELD_ENUM:
+        return json_string(field->choices[load_number(field, spec)]);
+    case NQ_FIELD_LIST:
+        list = json_array();
+        for (size_t i = 0; list && i < spec->keep_count; i++)
+            if (json_array_append_new(list, json_string(spec->keep_8bit[i])) != 0) {
+                json_decref(list);
+                return NULL;
+            }
+        return list;
+    }
+    return NULL;
+}
+
+json_t *nq_spec_to_json(const nq_spec *spec)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; object && i < nq_spec_field_count; i++) {
+        const nq_spec_field *field = &nq_spec_fields[i];
+        bool text = field->type == NQ_FIELD_STRING || field->type == NQ_FIELD_PATH;
+        if (!(field->kinds & (1u << spec->kind)) || (text && !((const char *)spec)[field->offset]))
+            continue;
+        if (put_member(object, field->key, value_of(field, spec), NULL) != NQ_OK) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}

@@ -1,0 +1,132 @@
+#include "common/spec.h"
+
+#include <stddef.h>
+
+#define QUANTIZE (1u << NQ_JOB_QUANTIZE)
+#define SCORE    (1u << NQ_JOB_QUANTIZED_FILE)
+#define ANY      (QUANTIZE | SCORE | (1u << NQ_JOB_FLOAT))
+
+#define MEMBER(name)                offsetof(nq_spec, name), sizeof(((nq_spec *)0)->name)
+#define NAME(standard)              NQ_FIELD_STRING, ANY, 0, 0, NULL, standard
+#define PATH(kinds)                 NQ_FIELD_PATH, kinds, 0, 0, NULL, NULL
+#define NUMBER(low, high, standard) low, high, NULL, standard
+#define ONE_OF(choices, standard)   0, 0, choices, standard
+
+static const char *const granularities[] = {"per_tensor", "per_channel", NULL};
+static const char *const ranges[] = {"minmax", NULL};
+static const char *const roundings[] = {"nearest", NULL};
+static const char *const qmaxes[] = {"127", "255", NULL};
+static const char *const sources[] = {"none", "gaussian", "uniform", "file", NULL};
+static const char *const unreadables[] = {"fail", "wrong", NULL};
+
+const nq_spec_field nq_spec_fields[] = {
+    {"model", NAME(NULL),
+     "The network: a model that the daemon's configuration names (netqctl models lists them), or, "
+     "together with checkpoint, an architecture. Must be given.",
+     MEMBER(model)},
+    {"checkpoint", PATH(ANY),
+     "A torchvision state_dict (.pth) under one of the daemon's allowed roots, instead of the "
+     "model's own.",
+     MEMBER(checkpoint)},
+    {"preset", NAME("baseline"),
+     "The scheme to start from; every other key overrides it. Where quantized is given, the "
+     "default is the preset of that name.",
+     MEMBER(preset)},
+    {"quantized", PATH(SCORE),
+     "The model.safetensors of an earlier job, to be scored as it is (preset quantized).",
+     MEMBER(quantized)},
+    {"weights.bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
+     "Bits of a weight. They are symmetric: b bits hold -2^(b-1) to 2^(b-1)-1.",
+     MEMBER(weights.bits)},
+    {"weights.granularity", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(granularities, "per_tensor"),
+     "One scale for a layer's whole weight tensor, or one for each of its output channels.",
+     MEMBER(weights.granularity)},
+    {"weights.range", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ranges, "minmax"),
+     "What a weight scale is taken from: minmax is the largest magnitude.", MEMBER(weights.range)},
+    {"weights.rounding", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(roundings, "nearest"),
+     "How a weight becomes an integer: nearest rounds to the nearest one, ties to even.",
+     MEMBER(weights.rounding)},
+    {"activations.bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
+     "Bits of an activation at the inputs of convolutions and linear layers. The input image "
+     "always has 8.",
+     MEMBER(activations.bits)},
+    {"activations.qmax", NQ_FIELD_INT, QUANTIZE, 127, 255, qmaxes, "127",
+     "Upper end of the range that the scales of 8-bit activations are computed from: 127 leaves "
+     "values up to twice the largest calibrated one unclamped (the challenge's baseline does "
+     "so). Tensors of fewer bits always use their whole range.",
+     MEMBER(activations.qmax)},
+    {"activations.range", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ranges, "minmax"),
+     "What an activation scale is taken from: minmax is the smallest and largest value seen in "
+     "calibration.",
+     MEMBER(activations.range)},
+    {"activations.shortcut_bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
+     "Bits of the operands and results of residual adds, concatenations and pools.",
+     MEMBER(activations.shortcut_bits)},
+    {"calibrate.source", NQ_FIELD_ENUM, ANY, ONE_OF(sources, "gaussian"),
+     "Where calibration samples come from: gaussian draws each value from N(0,1), uniform from "
+     "[-sqrt(3), sqrt(3)), which has the same mean and variance, file reads calibrate.file. none "
+     "is for jobs that calibrate nothing (presets float and quantized), and theirs already.",
+     MEMBER(calibrate.source)},
+    {"calibrate.file", PATH(QUANTIZE),
+     "With calibrate.source file: a .npy (float32, shape (N,3,224,224)) or a folder of JPEG "
+     "images, under one of the daemon's allowed roots.",
+     MEMBER(calibrate.file)},
+    {"calibrate.samples", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 1000000, "1000"),
+     "How many samples to calibrate with. With a file: at most so many, its first ones; 0, the "
+     "default there, is all of it.",
+     MEMBER(calibrate.samples)},
+    {"calibrate.seed", NQ_FIELD_INT, QUANTIZE, NUMBER(0, INT64_MAX, "1"),
+     "Everything random in the job comes from this number.", MEMBER(calibrate.seed)},
+    {"keep_8bit", NQ_FIELD_LIST, QUANTIZE, ONE_OF(NULL, ""),
+     "Layers whose weights and inputs stay at 8 bit whatever the bits above say: names such as "
+     "layer1.0.conv1, or first and last. An array; on the command line separated by commas.",
+     MEMBER(keep_8bit)},
+    {"dataset", NAME("imagenet"),
+     "The labelled images to score: a dataset that the daemon's configuration names (netqctl "
+     "datasets lists them).",
+     MEMBER(dataset)},
+    {"dataset_path", PATH(ANY),
+     "Instead of a named dataset, a folder with one folder of images a class, under one of the "
+     "daemon's allowed roots.",
+     MEMBER(dataset_path)},
+    {"limit", NQ_FIELD_INT, ANY, NUMBER(0, 1000000000, "0"),
+     "Score only so many images, the first in the challenge's order; 0 is all. Such a job is "
+     "partial and never ranks.",
+     MEMBER(limit)},
+    {"unreadable", NQ_FIELD_ENUM, ANY, ONE_OF(unreadables, "fail"),
+     "What an image that cannot be decoded does: fail the job, naming the file, or count as wrong "
+     "and be reported.",
+     MEMBER(unreadable)},
+};
+const size_t nq_spec_field_count = sizeof nq_spec_fields / sizeof *nq_spec_fields;
+
+/* The defaults of the table are the baseline's. */
+static const char *const baseline[] = {NULL};
+static const char *const float_only[] = {"calibrate.source", "none", NULL};
+#define FULL_RANGE "weights.granularity", "per_channel", "activations.qmax", "255"
+static const char *const w8a8[] = {FULL_RANGE, NULL};
+static const char *const w6a6[] = {FULL_RANGE, "weights.bits", "6", "activations.bits", "6", NULL};
+static const char *const w4a8[] = {FULL_RANGE, "weights.bits", "4", NULL};
+static const char *const w4a4[] = {FULL_RANGE, "weights.bits", "4",          "activations.bits",
+                                   "4",        "keep_8bit",    "first,last", NULL};
+
+const nq_preset nq_presets[] = {
+    {"baseline", NQ_JOB_QUANTIZE,
+     "The challenge's own scheme: 8-bit weights with one scale a layer, activations in the reduced "
+     "range 0..127, calibrated on 1,000 samples of Gaussian noise (PyTorch's default_qconfig for "
+     "fbgemm).",
+     baseline},
+    {"w8a8", NQ_JOB_QUANTIZE,
+     "8-bit weights with one scale a channel, 8-bit activations in the full range; plain rounding.",
+     w8a8},
+    {"w6a6", NQ_JOB_QUANTIZE, "The same at 6 bits for weights and activations.", w6a6},
+    {"w4a8", NQ_JOB_QUANTIZE, "4-bit weights with one scale a channel, 8-bit activations.", w4a8},
+    {"w4a4", NQ_JOB_QUANTIZE,
+     "4 bits for weights and activations, the first and the last layer at 8 as papers have it.",
+     w4a4},
+    {"float", NQ_JOB_FLOAT,
+     "No quantization: scores the float network, the reference row of every table.", float_only},
+    {"quantized", NQ_JOB_QUANTIZED_FILE,
+     "Scores a model.safetensors that an earlier job wrote (the key quantized).", float_only},
+};
+const size_t nq_preset_count = sizeof nq_presets / sizeof *nq_presets;
