@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 static int log_fd = 2;
+static int copy_fd = -1;
 static nq_log_level log_level = NQ_LOG_INFO;
 
 typedef struct {
@@ -20,6 +21,11 @@ void nq_log_open(int fd, nq_log_level level)
 {
     log_fd = fd;
     log_level = level;
+}
+
+void nq_log_copy(int fd)
+{
+    copy_fd = fd;
 }
 
 static void put(line *l, char c)
@@ -115,5 +121,7 @@ void nq_log(nq_log_level level, const char *event, ...)
     va_end(arguments);
     l.text[l.used++] = '\n';
     ssize_t ignored = write(log_fd, l.text, l.used);
+    if (copy_fd >= 0)
+        ignored = write(copy_fd, l.text, l.used);
     (void)ignored;
 }

@@ -1,0 +1,486 @@
+/* The whole pipeline on one page: load, fold, calibrate, quantize, score, write. */
+#include "worker/job.h"
+
+#include "common/dataset.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "worker/calibrate/samples.h"
+#include "worker/imagenet/crop.h"
+#include "worker/model/graph.h"
+#include "worker/output/labels.h"
+#include "worker/output/metrics.h"
+#include "worker/output/model_file.h"
+#include "worker/quantize/quantize.h"
+#include "worker/score/score.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECKPOINT_LIMIT ((size_t)2 << 30)
+#define MODEL_LIMIT      ((size_t)1 << 30)
+#define TEXT_LIMIT       ((size_t)64 << 20)
+#define FLOAT_SLICE      8 /* images a float forward pass; part of what a float result depends on */
+
+/* Everything a job holds on its way; each stage fills its part. */
+typedef struct {
+    const char *dir;
+    const nq_job_file *job;
+    nq_progress_report *report;
+    nq_pool *pool;
+    nq_checkpoint checkpoint;
+    uint64_t checkpoint_bytes;
+    nq_graph graph; /* float, folded */
+    nq_qmodel model;
+    uint8_t *model_bytes; /* model.safetensors; NULL for a float job */
+    size_t model_size;
+    nq_dataset dataset;
+    uint32_t *order;
+    uint32_t count; /* positions scored */
+    nq_verdict *verdicts;
+    nq_summary summary;
+    const nq_kernels *kernels;
+    int classes;
+} job_run;
+
+static nq_status check_hash(const char *what, const char *path, const void *data, size_t size,
+                            const char *frozen, nq_error *err)
+{
+    uint8_t digest[NQ_SHA256_BYTES];
+    char text[NQ_SHA256_TEXT];
+    if (!*frozen)
+        return NQ_OK;
+    nq_hash_bytes(data, size, digest);
+    nq_hash_text(digest, text);
+    if (strcmp(text, frozen) != 0)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "%s %s changed since the job was submitted (sha256 %.12s..., then %.12s...)",
+                       what, path, text, frozen);
+    return NQ_OK;
+}
+
+/* The checkpoint, checked against what was submitted, as a folded graph. */
+static nq_status load_graph(job_run *r, nq_error *err)
+{
+    const nq_job_file *job = r->job;
+    uint8_t *data = NULL;
+    size_t size;
+    nq_status status = nq_place_read(&job->checkpoint, CHECKPOINT_LIMIT, &data, &size, err);
+    if (status == NQ_OK)
+        status = check_hash("the checkpoint", job->checkpoint.path, data, size,
+                            job->checkpoint_sha256, err);
+    r->checkpoint_bytes = size;
+    if (status == NQ_OK && job->spec.kind != NQ_JOB_QUANTIZED_FILE) {
+        status = nq_checkpoint_parse(data, size, job->checkpoint.path, &r->checkpoint, err);
+        if (status == NQ_OK)
+            status = nq_graph_load(job->arch, &r->checkpoint, &r->graph, err);
+        nq_checkpoint_free(&r->checkpoint);
+        if (status == NQ_OK)
+            status = nq_graph_fold(&r->graph, err);
+        r->classes = r->graph.classes;
+    }
+    free(data);
+    return status;
+}
+
+static nq_status load_dataset(job_run *r, nq_error *err)
+{
+    const nq_job_file *job = r->job;
+    uint8_t *labels = NULL, *wnids = NULL;
+    size_t labels_size = 0, wnids_size = 0;
+    char fingerprint[NQ_SHA256_TEXT], stamp[NQ_SHA256_TEXT];
+    nq_status status = NQ_OK;
+    if (job->labels.root)
+        status = nq_place_read(&job->labels, TEXT_LIMIT, &labels, &labels_size, err);
+    if (status == NQ_OK && job->wnids.root)
+        status = nq_place_read(&job->wnids, TEXT_LIMIT, &wnids, &wnids_size, err);
+    if (status == NQ_OK)
+        status = nq_dataset_list(job->dataset.root, job->dataset.path, (char *)labels, labels_size,
+                                 (char *)wnids, wnids_size, &r->dataset, err);
+    free(labels);
+    free(wnids);
+    if (status != NQ_OK)
+        return status;
+    nq_hash_text(r->dataset.fingerprint, fingerprint);
+    nq_hash_text(r->dataset.stamp, stamp);
+    if ((*job->dataset_fingerprint && strcmp(fingerprint, job->dataset_fingerprint) != 0) ||
+        (*job->dataset_stamp && strcmp(stamp, job->dataset_stamp) != 0))
+        return nq_fail(
+            err, NQ_ERR_INPUT,
+            "the images of dataset %s changed since the job was submitted: submit it again",
+            job->spec.dataset);
+    r->count = (uint32_t)r->dataset.count;
+    if (job->spec.limit > 0 && job->spec.limit < r->count)
+        r->count = job->spec.limit;
+    status = nq_score_order(&r->dataset, &r->order, err);
+    r->verdicts = calloc(r->count ? r->count : 1, sizeof *r->verdicts);
+    return status == NQ_OK && !r->verdicts ? nq_fail_nomem(err, "verdicts", r->count) : status;
+}
+
+static nq_status check_classes(const job_run *r, nq_error *err)
+{
+    if (r->dataset.label_end > r->classes)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "dataset %s has labels up to %d, but %s has %d classes: give the dataset "
+                       "the model's class "
+                       "list (wnids), or another model",
+                       r->job->spec.dataset, r->dataset.label_end - 1, r->job->spec.model,
+                       r->classes);
+    return NQ_OK;
+}
+
+/* Where a quantized model is kept between two starts of one job. Caller frees. */
+static char *kept_model_path(const job_run *r)
+{
+    char *path;
+    return asprintf(&path, "%s/state/model-%.16s.safetensors", r->dir, r->job->fingerprint) < 0
+               ? NULL
+               : path;
+}
+
+static nq_status calibrate_and_quantize(job_run *r, nq_error *err)
+{
+    const nq_job_file *job = r->job;
+    nq_samples *samples = NULL;
+    nq_float_net *net = NULL;
+    nq_range *ranges = calloc((size_t)r->graph.count, sizeof *ranges);
+    if (!ranges)
+        return nq_fail_nomem(err, "ranges", (size_t)r->graph.count * sizeof *ranges);
+    nq_progress_stage(r->report, "calibrate");
+    nq_status status =
+        nq_samples_open(&job->spec, job->calibration.root, job->calibration.path, &samples, err);
+    if (status == NQ_OK)
+        status = nq_float_net_create(&r->graph, FLOAT_SLICE, &net, err);
+    if (status == NQ_OK)
+        status = nq_ranges_observe(net, &r->graph, samples, r->pool, nq_progress_tell, r->report,
+                                   ranges, err);
+    if (status == NQ_OK) {
+        nq_progress_stage(r->report, "quantize");
+        status = nq_quantize(&r->graph, ranges, &job->spec, &r->model, err);
+    }
+    nq_float_net_free(net);
+    nq_samples_free(samples);
+    free(ranges);
+    return status;
+}
+
+static nq_status read_quantized_file(job_run *r, nq_error *err)
+{
+    const nq_job_file *job = r->job;
+    nq_status status =
+        nq_place_read(&job->quantized, MODEL_LIMIT, &r->model_bytes, &r->model_size, err);
+    if (status == NQ_OK)
+        status = check_hash("the quantized model", job->quantized.path, r->model_bytes,
+                            r->model_size, job->quantized_sha256, err);
+    if (status == NQ_OK)
+        status = nq_model_file_decode(r->model_bytes, r->model_size, job->quantized.path, &r->model,
+                                      err);
+    if (status == NQ_OK && strcmp(r->model.graph.arch, job->arch) != 0)
+        status = nq_fail(err, NQ_ERR_INPUT, "%s holds a %s, but model %s is a %s",
+                         job->quantized.path, r->model.graph.arch, job->spec.model, job->arch);
+    return status;
+}
+
+/* model.safetensors in memory and decoded: given, kept from an earlier start, or made now. */
+static nq_status obtain_model(job_run *r, nq_error *err)
+{
+    nq_status status;
+    if (r->job->spec.kind == NQ_JOB_QUANTIZED_FILE) {
+        status = read_quantized_file(r, err);
+        r->classes = status == NQ_OK ? r->model.graph.classes : 0;
+        return status;
+    }
+    char *kept = kept_model_path(r);
+    if (!kept)
+        return nq_fail_nomem(err, "a path", strlen(r->dir));
+    nq_error ignored = {0};
+    if (nq_file_read(kept, MODEL_LIMIT, &r->model_bytes, &r->model_size, &ignored) == NQ_OK &&
+        nq_model_file_decode(r->model_bytes, r->model_size, kept, &r->model, &ignored) == NQ_OK) {
+        nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", r->model_size, NULL);
+        free(kept);
+        return NQ_OK;
+    }
+    free(r->model_bytes);
+    r->model_bytes = NULL;
+    status = calibrate_and_quantize(r, err);
+    if (status == NQ_OK)
+        status = nq_model_file_encode(&r->model, &r->model_bytes, &r->model_size, err);
+    if (status == NQ_OK)
+        status = nq_file_write_atomic(kept, r->model_bytes, r->model_size, err);
+    free(kept);
+    return status;
+}
+
+/* What the journal's predictions depend on: network, images, how many. */
+static nq_status score_subject(const job_run *r, uint8_t subject[NQ_SHA256_BYTES], nq_error *err)
+{
+    nq_hash *h = nq_hash_new();
+    if (!h)
+        return nq_fail_nomem(err, "a hash", 0);
+    if (r->model_bytes)
+        nq_hash_add(h, r->model_bytes, r->model_size);
+    else
+        nq_hash_add(h, r->job->checkpoint_sha256, NQ_SHA256_TEXT);
+    nq_hash_add(h, r->dataset.stamp, NQ_SHA256_BYTES);
+    nq_hash_add(h, &r->count, sizeof r->count);
+    nq_hash_add(h, &r->job->spec.unreadable, sizeof r->job->spec.unreadable);
+    nq_hash_end(h, subject);
+    return NQ_OK;
+}
+
+/* Hashes of all logits and images in output.txt's order. */
+static nq_status hash_predictions(job_run *r, nq_journal *journal, size_t row_bytes, nq_error *err)
+{
+    nq_hash *logits = nq_hash_new(), *images = nq_hash_new();
+    void *row = malloc(row_bytes);
+    nq_status status = NQ_OK;
+    if (!logits || !images || !row)
+        status = nq_fail_nomem(err, "hashes", row_bytes);
+    for (uint32_t i = 0; i < r->count && status == NQ_OK; i++) {
+        status = nq_journal_row(journal, i, row, err);
+        nq_hash_add(logits, row, row_bytes);
+        nq_hash_add(images, r->verdicts[i].image, NQ_DIGEST);
+    }
+    if (status == NQ_OK) {
+        nq_hash_end(logits, r->summary.logits);
+        nq_hash_end(images, r->summary.images_sha);
+        r->summary.has_logits = r->model_bytes != NULL;
+    } else {
+        nq_hash_free(logits);
+        nq_hash_free(images);
+    }
+    free(row);
+    return status;
+}
+
+static nq_status score(job_run *r, nq_error *err)
+{
+    nq_plan *plan = NULL;
+    nq_float_net *net = NULL;
+    nq_scorer scorer = {0};
+    nq_journal *journal = NULL;
+    uint8_t subject[NQ_SHA256_BYTES];
+    nq_progress_stage(r->report, "score");
+    nq_status status = score_subject(r, subject, err);
+    int threads = nq_pool_threads(r->pool);
+    if (status == NQ_OK && r->model_bytes) {
+        status = nq_kernels_select(&r->kernels, err);
+        if (status == NQ_OK)
+            status = nq_plan_create(&r->model, r->kernels, &plan, err);
+        if (status == NQ_OK)
+            status = nq_scorer_integer(plan, threads, &scorer, err);
+    } else if (status == NQ_OK) {
+        status = nq_float_net_create(&r->graph, FLOAT_SLICE, &net, err);
+        if (status == NQ_OK)
+            status = nq_scorer_float(net, r->classes, threads, &scorer, err);
+    }
+    char *state = nq_path_join(r->dir, "state");
+    if (status == NQ_OK && !state)
+        status = nq_fail_nomem(err, "a path", strlen(r->dir));
+    if (status == NQ_OK)
+        status =
+            nq_journal_open(state, subject, r->count, scorer.row_bytes, r->verdicts, &journal, err);
+    nq_score_job job = {.dataset = &r->dataset,
+                        .order = r->order,
+                        .count = r->count,
+                        .scorer = &scorer,
+                        .journal = journal,
+                        .unreadable = r->job->spec.unreadable};
+    if (status == NQ_OK)
+        status = nq_score_run(&job, r->pool, nq_progress_tell, r->report, r->verdicts, err);
+    if (status == NQ_OK)
+        status = hash_predictions(r, journal, scorer.row_bytes, err);
+    nq_journal_close(journal);
+    if (scorer.free)
+        scorer.free(&scorer);
+    nq_plan_free(plan);
+    nq_float_net_free(net);
+    free(state);
+    return status;
+}
+
+/* Compares with the float network's output.txt, where the job names one. */
+static nq_status compare_with_float(job_run *r, nq_error *err)
+{
+    const nq_place *place = &r->job->float_output;
+    uint8_t *text = NULL;
+    size_t size;
+    int32_t *labels = NULL;
+    uint32_t count = 0;
+    if (!place->root)
+        return NQ_OK;
+    nq_status status = nq_place_read(place, TEXT_LIMIT, &text, &size, err);
+    if (status == NQ_OK)
+        status = nq_labels_parse((char *)text, size, place->path, &labels, &count, err);
+    if (status == NQ_OK && count < r->count)
+        status = nq_fail(err, NQ_ERR_INPUT, "%s has %u labels, this job needs %u", place->path,
+                         count, r->count);
+    if (status == NQ_OK) {
+        nq_summary *s = &r->summary;
+        s->has_agreement = true;
+        s->agreement_images = r->count;
+        for (uint32_t i = 0; i < r->count; i++)
+            s->agreement_same += labels[i] == r->verdicts[i].label;
+    }
+    free(labels);
+    free(text);
+    return status;
+}
+
+static void summarise(job_run *r)
+{
+    nq_summary *s = &r->summary;
+    s->images = r->count;
+    s->original_model_size = r->checkpoint_bytes;
+    s->new_model_size = r->model_bytes ? r->model_size : r->checkpoint_bytes;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const nq_verdict *v = &r->verdicts[i];
+        s->top1_right += !v->unreadable && v->label == r->dataset.images[r->order[i]].label;
+        s->top5_right += v->top5;
+        s->unreadable += v->unreadable;
+    }
+}
+
+/* The job's log so far becomes an artifact like the others. */
+static nq_status copy_log(const job_run *r, const char *to, nq_error *err)
+{
+    uint8_t *data;
+    size_t size;
+    char *from = nq_path_join(r->dir, "state/log.txt");
+    if (!from)
+        return nq_fail_nomem(err, "a path", strlen(r->dir));
+    nq_status status = nq_file_read(from, MODEL_LIMIT, &data, &size, err);
+    free(from);
+    if (status != NQ_OK)
+        return status;
+    status = nq_file_write_atomic(to, data, size, err);
+    free(data);
+    return status;
+}
+
+static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
+{
+    static const char *const with_model[] = {"output.txt", "model.safetensors", "metrics.json",
+                                             "log.txt", NULL};
+    static const char *const without_model[] = {"output.txt", "metrics.json", "log.txt", NULL};
+    nq_progress_stage(r->report, "write");
+    nq_progress_close(r->report);
+    double seconds = nq_now() - begun;
+    nq_metrics metrics = {.job = r->job,
+                          .dataset = &r->dataset,
+                          .order = r->order,
+                          .verdicts = r->verdicts,
+                          .summary = &r->summary,
+                          .classes = r->classes,
+                          .kernels = r->kernels ? nq_kernels_name(r->kernels) : NULL,
+                          .report = r->report,
+                          .seconds = seconds};
+    nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
+           r->summary.top1_right, "seconds", "%g", seconds, NULL);
+    const char *const *names = r->model_bytes ? with_model : without_model;
+    nq_status status = NQ_OK;
+    for (size_t i = 0; names[i] && status == NQ_OK; i++) {
+        char *path;
+        if (asprintf(&path, "%s/out/%s", r->dir, names[i]) < 0)
+            return nq_fail_nomem(err, names[i], strlen(r->dir));
+        if (strcmp(names[i], "output.txt") == 0)
+            status = nq_labels_write(path, r->summary.new_model_size, r->verdicts, r->count, err);
+        else if (strcmp(names[i], "model.safetensors") == 0)
+            status = nq_file_write_atomic(path, r->model_bytes, r->model_size, err);
+        else if (strcmp(names[i], "metrics.json") == 0)
+            status = nq_metrics_write(path, &metrics, err);
+        else
+            status = copy_log(r, path, err);
+        free(path);
+    }
+    if (status == NQ_OK)
+        status = nq_result_write(r->dir, r->job, names, &r->summary, seconds, NULL, err);
+    return status;
+}
+
+static nq_status make_folder(const char *dir, const char *name, nq_error *err)
+{
+    char *path = nq_path_join(dir, name);
+    if (!path)
+        return nq_fail_nomem(err, name, strlen(dir));
+    nq_status status = nq_dir_make(path, 0755, err);
+    free(path);
+    return status;
+}
+
+/* The journal has served its purpose once the result stands; failing to remove it harms nobody. */
+static void remove_state(const char *dir)
+{
+    nq_error ignored = {0};
+    char *path = nq_path_join(dir, "state");
+    if (path)
+        nq_dir_remove(path, &ignored);
+    free(path);
+}
+
+static void free_run(job_run *r)
+{
+    nq_pool_free(r->pool);
+    nq_graph_free(&r->graph);
+    nq_qmodel_free(&r->model);
+    nq_dataset_free(&r->dataset);
+    free(r->model_bytes);
+    free(r->order);
+    free(r->verdicts);
+}
+
+static nq_status run_stages(job_run *r, nq_error *err)
+{
+    double begun = nq_now();
+    nq_progress_stage(r->report, "load");
+    nq_status status = nq_pool_create(r->job->threads, &r->pool, err);
+    if (status == NQ_OK)
+        status = load_dataset(r, err);
+    if (status == NQ_OK)
+        status = load_graph(r, err);
+    if (status == NQ_OK && r->job->spec.kind != NQ_JOB_FLOAT)
+        status = obtain_model(r, err);
+    if (status == NQ_OK)
+        status = check_classes(r, err);
+    if (status == NQ_OK)
+        status = score(r, err);
+    if (status == NQ_OK)
+        status = compare_with_float(r, err);
+    if (status != NQ_OK)
+        return status;
+    summarise(r);
+    return write_artifacts(r, begun, err);
+}
+
+bool nq_job_failure_is_final(nq_status status)
+{
+    return status != NQ_ERR_IO && status != NQ_ERR_NOMEM;
+}
+
+nq_status nq_job_run(const char *dir, const nq_job_file *job, nq_progress_report *report,
+                     nq_error *err)
+{
+    job_run r = {.dir = dir, .job = job, .report = report};
+    nq_status status = make_folder(dir, "out", err);
+    nq_log(NQ_LOG_INFO, "job_begin", "job", "%d", job->id, "model", "%s", job->spec.model, "preset",
+           "%s", job->spec.preset, "threads", "%d", job->threads, NULL);
+    if (status == NQ_OK)
+        status = run_stages(&r, err);
+    free_run(&r);
+    if (status == NQ_OK) {
+        remove_state(dir);
+        return NQ_OK;
+    }
+    nq_log(NQ_LOG_ERROR, "job_failed", "job", "%d", job->id, "reason", "%s", err->text, NULL);
+    if (nq_job_failure_is_final(status)) {
+        nq_error second = {0};
+        nq_error failure = *err;
+        failure.status = status;
+        if (nq_result_write(dir, job, NULL, NULL, 0, &failure, &second) != NQ_OK) {
+            *err = second;
+            return NQ_ERR_IO;
+        }
+    }
+    return status;
+}
