@@ -168,7 +168,7 @@ static void dense_run(const nq_conv *op, const void *packed, const uint8_t *in, 
 static void depthwise_size(const nq_conv *op, size_t *packed, size_t *scratch)
 {
     const nq_window *w = &op->window;
-    *packed = round_up(dense_depth(w) * sizeof(int16_t), NQ_ALIGN);
+    *packed = round_up(dense_depth(w) * sizeof(int16_t), NQ_ALIGN); /* in_c = out_c */
     *scratch = NQ_ALIGN;
 }
 

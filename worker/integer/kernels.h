@@ -72,7 +72,7 @@ typedef struct {
     bool (*supported)(void);
 
     nq_conv_kernel dense;     /* one group */
-    nq_conv_kernel depthwise; /* in_c = out_c groups */
+    nq_conv_kernel depthwise; /* a channel a group: in_c = out_c */
 
     void (*add)(const nq_add *op, const uint8_t *a, size_t a_pitch, const uint8_t *b,
                 size_t b_pitch, uint8_t *out, size_t out_pitch, size_t pixels, int channels);

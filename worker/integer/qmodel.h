@@ -9,6 +9,11 @@
 #include "worker/model/graph.h"
 #include <stdint.h>
 
+/* Bounds of every scale in a model, so that no product or quotient of scales leaves float32's
+ * normal range; ranges give at least FLT_EPSILON. */
+#define NQ_SCALE_MIN 1e-12f
+#define NQ_SCALE_MAX 1e12f
+
 /* real = (q - zero_point) * scale, q in 0..qmax. */
 typedef struct {
     float scale;
@@ -33,17 +38,19 @@ typedef struct {
     nq_qnode *nodes; /* [graph.count] */
 } nq_qmodel;
 
-/* An empty quantized network of that structure: arrays of CONV/LINEAR nodes allocated with `scales`
- * entries set later by nq_qnode_set_scales(). */
+/* An empty quantized network of that structure. CONV and LINEAR nodes have weights and biases
+ * allocated and 0 (who wants no bias frees it and sets NULL), weight_bits 8, and no scales until
+ * nq_qnode_set_scales(). */
 nq_status nq_qmodel_create(const char *arch, int classes, nq_qmodel *model, nq_error *err);
-/* Allocates weight_scale for 1 or all channels. */
+/* Allocates weight_scale for 1 or all channels, zeroed; what was there is freed. */
 nq_status nq_qnode_set_scales(nq_qmodel *model, int node, int scales, nq_error *err);
 void nq_qmodel_free(nq_qmodel *model);
 
 /*
- * Everything that must hold before a plan may be built: scales finite and positive, zero points in
- * 0..qmax, weights inside their bits, pass-through parameters equal, and no accumulator able to
- * leave 32 bits (255 * sum |w| per output channel). NQ_ERR_INPUT names the node.
+ * Everything that must hold before a plan may be built: scales in NQ_SCALE_MIN..NQ_SCALE_MAX (so
+ * finite and positive), zero points in 0..qmax, qmax = 2^b - 1 for b in 2..8, biases finite,
+ * weights inside their bits, pass-through parameters equal, and no accumulator able to leave 32
+ * bits (255 * sum |w| per output channel). NQ_ERR_INPUT names the node.
  */
 nq_status nq_qmodel_check(const nq_qmodel *model, nq_error *err);
 

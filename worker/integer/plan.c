@@ -1,0 +1,261 @@
+#include "worker/integer/plan.h"
+#include "worker/integer/tables.h"
+#include <stdlib.h>
+#include <string.h>
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + NQ_ALIGN - 1) / NQ_ALIGN * NQ_ALIGN;
+}
+
+static nq_window node_window(const nq_graph *graph, const nq_node *n)
+{
+    const nq_node *in = &graph->nodes[n->input[0]];
+    return (nq_window){.in_h = in->height,
+                       .in_w = in->width,
+                       .in_c = in->channels,
+                       .out_h = n->height,
+                       .out_w = n->width,
+                       .out_c = n->channels,
+                       .kernel_h = n->kernel_h,
+                       .kernel_w = n->kernel_w,
+                       .stride = n->stride,
+                       .pad_h = n->pad_h,
+                       .pad_w = n->pad_w};
+}
+
+static nq_output node_output(const nq_node *n, const nq_qnode *q)
+{
+    int32_t zero = q->out.zero_point;
+    return (nq_output){.zero = zero, .low = n->relu ? zero : 0, .high = q->out.qmax};
+}
+
+/* NUMERICS' two formulas as one, see nq_conv. */
+static void layer_constants(const nq_qnode *q, float in_scale, nq_conv *op)
+{
+    for (int c = 0; c < op->window.out_c; c++) {
+        float s = in_scale * q->weight_scale[q->scales == 1 ? 0 : c];
+        float bias = q->bias ? q->bias[c] : 0.0f;
+        op->multiplier[c] = s / q->out.scale;
+        op->bias[c] = q->scales == 1 ? bias : bias / s;
+        op->bias_factor[c] = q->scales == 1 ? 1.0f / s : 1.0f;
+    }
+}
+
+static nq_status build_layer(const nq_qmodel *model, int i, nq_plan *plan, size_t *scratch,
+                             nq_error *err)
+{
+    const nq_node *n = &model->graph.nodes[i];
+    const nq_qnode *q = &model->nodes[i];
+    nq_step *step = &plan->steps[i];
+    nq_conv *op = &step->conv.op;
+    op->window = node_window(&model->graph, n);
+    op->out = node_output(n, q);
+    if (n->groups == 1) {
+        step->conv.kernel = &plan->kernels->dense;
+    } else if (n->groups == n->channels && op->window.in_c == n->channels) {
+        step->conv.kernel = &plan->kernels->depthwise;
+    } else {
+        return nq_fail(err, NQ_ERR_INTERNAL,
+                       "%s: a convolution of %d groups is neither dense nor depthwise", n->name,
+                       n->groups);
+    }
+    size_t channels = (size_t)n->channels;
+    float *constants = malloc(3 * channels * sizeof *constants);
+    if (!constants)
+        return nq_fail_nomem(err, n->name, 3 * channels * sizeof *constants);
+    op->bias = constants;
+    op->bias_factor = constants + channels;
+    op->multiplier = constants + 2 * channels;
+
+    nq_qparams in = model->nodes[n->input[0]].out;
+    if (q->has_table) {
+        nq_table_requantize(in, q->in, step->table[0]);
+        in = q->in;
+        step->conv.has_table = true;
+    }
+    op->in_zero = in.zero_point;
+    layer_constants(q, in.scale, op);
+
+    size_t packed, room;
+    step->conv.kernel->size(op, &packed, &room);
+    step->conv.packed = plan->weight_bytes;
+    plan->weight_bytes += aligned(packed);
+    *scratch = room > *scratch ? room : *scratch;
+    return NQ_OK;
+}
+
+static void build_add(const nq_qmodel *model, const nq_node *n, const nq_qnode *q, nq_add *add)
+{
+    nq_qparams a = model->nodes[n->input[0]].out, b = model->nodes[n->input[1]].out;
+    add->a_scale = a.scale;
+    add->a_offset = -(a.scale * (float)a.zero_point);
+    add->b_scale = b.scale;
+    add->b_offset = -(b.scale * (float)b.zero_point);
+    add->inverse = 1.0f / q->out.scale;
+    add->out = node_output(n, q);
+}
+
+static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, size_t *scratch,
+                            nq_error *err)
+{
+    const nq_node *n = &model->graph.nodes[i];
+    const nq_qnode *q = &model->nodes[i];
+    nq_step *step = &plan->steps[i];
+    memcpy(step->name, n->name, sizeof step->name);
+    memcpy(step->input, n->input, sizeof step->input);
+    step->op = n->op;
+    step->inputs = n->inputs;
+    step->channels = n->channels;
+    step->pixels = (size_t)n->height * (size_t)n->width;
+    switch (n->op) {
+    case NQ_OP_INPUT:
+        nq_input_table(q->out, step->table);
+        return NQ_OK;
+    case NQ_OP_CONV:
+    case NQ_OP_LINEAR:
+        return build_layer(model, i, plan, scratch, err);
+    case NQ_OP_ADD:
+        build_add(model, n, q, &step->add);
+        return NQ_OK;
+    case NQ_OP_CAT:
+        for (int k = 0; k < n->inputs; k++)
+            nq_table_concatenate(model->nodes[n->input[k]].out, q->out, step->table[k]);
+        return NQ_OK;
+    case NQ_OP_SLICE:
+        step->first = n->first;
+        return NQ_OK;
+    case NQ_OP_SHUFFLE:
+        step->groups = n->groups;
+        return NQ_OK;
+    case NQ_OP_MAXPOOL:
+        step->window = node_window(&model->graph, n);
+        return NQ_OK;
+    case NQ_OP_AVGPOOL:
+        step->zero = q->out.zero_point;
+        return NQ_OK;
+    }
+    return nq_fail(err, NQ_ERR_INTERNAL, "%s: an operator without a kernel", n->name);
+}
+
+static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, nq_error *err)
+{
+    plan->weights = aligned_alloc(NQ_ALIGN, plan->weight_bytes ? plan->weight_bytes : NQ_ALIGN);
+    if (!plan->weights)
+        return nq_fail_nomem(err, "packed weights", plan->weight_bytes);
+    for (int i = 0; i < plan->count; i++)
+        if (nq_node_has_weight(&model->graph.nodes[i]))
+            plan->steps[i].conv.kernel->pack(&plan->steps[i].conv.op, model->nodes[i].weight,
+                                             plan->weights + plan->steps[i].conv.packed);
+    return NQ_OK;
+}
+
+/* Tensors first, one a node (a slice has none: its readers keep its source's tensor in use), then
+ * the requantized inputs, one a node that has a table. */
+static void describe_blocks(const nq_plan *plan, nq_block *blocks, int *owner)
+{
+    for (int i = 0; i < plan->count; i++) {
+        const nq_step *step = &plan->steps[i];
+        owner[i] = step->op == NQ_OP_SLICE ? owner[step->input[0]] : i;
+        if (owner[i] == i)
+            blocks[i] =
+                (nq_block){.bytes = step->pixels * (size_t)step->channels, .first = i, .last = i};
+        for (int k = 0; k < step->inputs; k++)
+            blocks[owner[step->input[k]]].last = i;
+        if ((step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR) && step->conv.has_table) {
+            const nq_step *in = &plan->steps[step->input[0]];
+            blocks[plan->count + i] =
+                (nq_block){.bytes = in->pixels * (size_t)in->channels, .first = i, .last = i};
+        }
+    }
+}
+
+static nq_status place_tensors(nq_plan *plan, size_t scratch, nq_error *err)
+{
+    size_t count = (size_t)plan->count;
+    nq_block *blocks = calloc(2 * count, sizeof *blocks);
+    int *indices = calloc(3 * count, sizeof *indices);
+    nq_status status = NQ_OK;
+    if (!blocks || !indices) {
+        status = nq_fail_nomem(err, "a plan", count * (2 * sizeof *blocks + 3 * sizeof *indices));
+        goto cleanup;
+    }
+    int *owner = indices + 2 * count;
+    describe_blocks(plan, blocks, owner);
+    plan->scratch = nq_blocks_place(blocks, 2 * plan->count, indices);
+    plan->arena_bytes = plan->scratch + aligned(scratch);
+    for (int i = 0; i < plan->count; i++) {
+        nq_step *step = &plan->steps[i];
+        const nq_step *in = step->inputs ? &plan->steps[step->input[0]] : NULL;
+        bool slice = step->op == NQ_OP_SLICE;
+        step->offset = slice ? in->offset + (size_t)step->first : blocks[i].offset;
+        step->pitch = slice ? in->pitch : (size_t)step->channels;
+        if (step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR)
+            step->conv.requantized = blocks[plan->count + i].offset;
+    }
+cleanup:
+    free(blocks);
+    free(indices);
+    return status;
+}
+
+nq_status nq_plan_create(const nq_qmodel *model, const nq_kernels *kernels, nq_plan **out,
+                         nq_error *err)
+{
+    *out = NULL;
+    nq_status status = nq_qmodel_check(model, err);
+    if (status != NQ_OK)
+        return status;
+    size_t count = (size_t)model->graph.count, scratch = 0;
+    nq_plan *plan = calloc(1, sizeof *plan);
+    if (!plan || !(plan->steps = calloc(count, sizeof *plan->steps))) {
+        free(plan);
+        return nq_fail_nomem(err, "a plan", count * sizeof(nq_step));
+    }
+    plan->kernels = kernels;
+    plan->count = model->graph.count;
+    for (int i = 0; i < plan->count && status == NQ_OK; i++)
+        status = build_step(model, i, plan, &scratch, err);
+    if (status == NQ_OK)
+        status = pack_weights(model, plan, err);
+    if (status == NQ_OK)
+        status = place_tensors(plan, scratch, err);
+    if (status == NQ_OK)
+        *out = plan;
+    else
+        nq_plan_free(plan);
+    return status;
+}
+
+void nq_plan_free(nq_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->count; i++)
+        if (plan->steps[i].op == NQ_OP_CONV || plan->steps[i].op == NQ_OP_LINEAR)
+            free(plan->steps[i].conv.op.bias);
+    free(plan->steps);
+    free(plan->weights);
+    free(plan);
+}
+
+int nq_plan_classes(const nq_plan *plan)
+{
+    return plan->steps[plan->count - 1].channels;
+}
+
+int nq_plan_batch(const nq_plan *plan)
+{
+    (void)plan;
+    return 1; /* larger ones fall out of cache */
+}
+
+size_t nq_plan_arena_bytes(const nq_plan *plan)
+{
+    return plan->arena_bytes;
+}
+
+size_t nq_plan_weight_bytes(const nq_plan *plan)
+{
+    return plan->weight_bytes;
+}
