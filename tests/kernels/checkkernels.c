@@ -162,6 +162,22 @@ static nq_conv random_conv(int depthwise)
     return op;
 }
 
+/* Rare places made common: biases that cancel one output's sum and multipliers that magnify what is
+ * left: there a fused multiply-add and a plain one differ. */
+static void cancel_sums(nq_conv *op, const tensor *in, const int8_t *weight, int depthwise)
+{
+    const nq_window *w = &op->window;
+    for (int o = 0; o < w->out_c; o++) {
+        int y = between(0, w->out_h - 1), x = between(0, w->out_w - 1);
+        op->bias[o] = -(float)window_sum(op, in, weight, y, x, o, depthwise) / op->bias_factor[o];
+        op->multiplier[o] = (float)exp(5 * fabs(nq_random_normal(&rng)));
+        if (between(0, 1)) { /* or results that lie half way between integers */
+            op->bias[o] = 0.0f;
+            op->multiplier[o] = ldexpf(1.0f, -between(1, 12));
+        }
+    }
+}
+
 static int check_conv(const nq_conv_kernel *kernel, int depthwise)
 {
     nq_conv op = random_conv(depthwise);
@@ -174,6 +190,8 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     int pixels = w->out_h * w->out_w, channels = w->in_c;
     tensor in = tensor_random((size_t)(w->in_h * w->in_w), channels);
     tensor out = tensor_new((size_t)pixels, w->out_c);
+    if (between(0, 2) == 0)
+        cancel_sums(&op, &in, weight, depthwise);
     uint8_t *expected = allocate((size_t)(pixels * w->out_c));
     for (int p = 0; p < pixels; p++)
         for (int o = 0; o < w->out_c; o++) {
@@ -217,6 +235,8 @@ static int check_add(const nq_kernels *k)
                  .b_offset = -(b_scale * (float)between(0, 255)),
                  .inverse = 1.0f / (float)exp(nq_random_normal(&rng)),
                  .out = random_output()};
+    if (between(0, 2) == 0) /* magnify the last bits: shows whether the operations are fused */
+        op.inverse *= 1e7f;
     tensor a = tensor_random(pixels, channels), b = tensor_random(pixels, channels);
     tensor out = tensor_new(pixels, channels);
     uint8_t *expected = allocate(pixels * (size_t)channels);
