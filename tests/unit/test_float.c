@@ -1,0 +1,366 @@
+/* The float network against a reference of plain loops in double precision, node by node; its
+ * independence of threads; the placing of buffers. */
+#include "tests/unit/nq_test.h"
+
+#include "tests/unit/small_graph.h"
+#include "worker/float/arena.h"
+#include "worker/float/float_net.h"
+#include <math.h>
+#include <pthread.h>
+
+#define BATCH 3
+
+/* Values of every node for a slice, f64 [batch][H][W][C]. */
+typedef struct {
+    double *values[SMALL_GRAPH_NODES];
+} reference;
+
+static void conv_image(const nq_graph *g, const nq_node *n, const double *in, double *out)
+{
+    const nq_node *f = &g->nodes[n->input[0]];
+    int depth = f->channels / n->groups, each = n->channels / n->groups;
+    for (int y = 0; y < n->height; y++)
+        for (int x = 0; x < n->width; x++)
+            for (int o = 0; o < n->channels; o++) {
+                double sum = n->bias ? (double)n->bias[o] : 0.0;
+                const float *w = n->weight + (size_t)o * n->kernel_h * n->kernel_w * depth;
+                for (int ky = 0; ky < n->kernel_h; ky++)
+                    for (int kx = 0; kx < n->kernel_w; kx++) {
+                        int iy = y * n->stride - n->pad_h + ky, ix = x * n->stride - n->pad_w + kx;
+                        if (iy < 0 || ix < 0 || iy >= f->height || ix >= f->width)
+                            continue;
+                        const double *p =
+                            in + ((size_t)iy * f->width + ix) * f->channels + o / each * depth;
+                        for (int c = 0; c < depth; c++)
+                            sum += p[c] * (double)w[(ky * n->kernel_w + kx) * depth + c];
+                    }
+                *out++ = n->relu && sum < 0 ? 0.0 : sum;
+            }
+}
+
+static void pool_image(const nq_graph *g, const nq_node *n, const double *in, double *out)
+{
+    const nq_node *f = &g->nodes[n->input[0]];
+    for (int y = 0; y < n->height; y++)
+        for (int x = 0; x < n->width; x++)
+            for (int c = 0; c < n->channels; c++) {
+                double best = -INFINITY;
+                for (int ky = 0; ky < n->kernel_h; ky++)
+                    for (int kx = 0; kx < n->kernel_w; kx++) {
+                        int iy = y * n->stride - n->pad_h + ky, ix = x * n->stride - n->pad_w + kx;
+                        if (iy < 0 || ix < 0 || iy >= f->height || ix >= f->width)
+                            continue;
+                        best = fmax(best, in[((size_t)iy * f->width + ix) * f->channels + c]);
+                    }
+                *out++ = best;
+            }
+}
+
+/* The value of channel c of pixel p, for nodes that look at one pixel at a time. */
+static double pixel_value(const nq_graph *g, const nq_node *n, double *const *in, size_t p, int c)
+{
+    int channels = g->nodes[n->input[0]].channels;
+    switch (n->op) {
+    case NQ_OP_ADD: {
+        double sum = in[0][p * channels + c] + in[1][p * channels + c];
+        return n->relu && sum < 0 ? 0.0 : sum;
+    }
+    case NQ_OP_CAT:
+        return c < channels ? in[0][p * channels + c]
+                            : in[1][p * (n->channels - channels) + c - channels];
+    case NQ_OP_SLICE:
+        return in[0][p * channels + n->first + c];
+    case NQ_OP_SHUFFLE: {
+        int each = channels / n->groups;
+        return in[0][p * channels + (c % n->groups) * each + c / n->groups];
+    }
+    default:
+        fail_msg("no such node");
+        return 0;
+    }
+}
+
+static void average_image(const nq_graph *g, const nq_node *n, const double *in, double *out)
+{
+    int pixels = g->nodes[n->input[0]].height * g->nodes[n->input[0]].width;
+    for (int c = 0; c < n->channels; c++) {
+        out[c] = 0;
+        for (int p = 0; p < pixels; p++)
+            out[c] += in[p * n->channels + c] / pixels;
+    }
+}
+
+static reference reference_run(const nq_graph *g, const float *images)
+{
+    reference r = {0};
+    for (int i = 0; i < g->count; i++) {
+        const nq_node *n = &g->nodes[i];
+        size_t each = nq_node_elements(n);
+        r.values[i] = malloc(BATCH * each * sizeof(double));
+        for (size_t k = 0; i == 0 && k < BATCH * each; k++)
+            r.values[0][k] = (double)images[k];
+        for (size_t b = 0; i > 0 && b < BATCH; b++) {
+            double *in[2] = {0}, *out = r.values[i] + b * each;
+            for (int j = 0; j < n->inputs; j++)
+                in[j] = r.values[n->input[j]] + b * nq_node_elements(&g->nodes[n->input[j]]);
+            if (nq_node_has_weight(n))
+                conv_image(g, n, in[0], out);
+            else if (n->op == NQ_OP_MAXPOOL)
+                pool_image(g, n, in[0], out);
+            else if (n->op == NQ_OP_AVGPOOL)
+                average_image(g, n, in[0], out);
+            else
+                for (size_t k = 0; k < each; k++)
+                    out[k] = pixel_value(g, n, in, k / n->channels, (int)(k % n->channels));
+        }
+    }
+    return r;
+}
+
+static void reference_free(reference *r)
+{
+    for (int i = 0; i < SMALL_GRAPH_NODES; i++)
+        free(r->values[i]);
+}
+
+typedef struct {
+    const nq_graph *graph;
+    reference expected;
+    int seen;
+} comparison;
+
+static nq_status compare(void *context, int node, const float *values, nq_error *err)
+{
+    comparison *c = context;
+    const nq_node *n = &c->graph->nodes[node];
+    (void)err;
+    assert_int_equal(node, c->seen);
+    c->seen++;
+    for (size_t k = 0; k < BATCH * nq_node_elements(n); k++) {
+        double want = c->expected.values[node][k];
+        if (!(fabs((double)values[k] - want) <= 2e-5 * (1.0 + fabs(want))))
+            fail_msg("%s: value %zu is %.9g, wanted %.9g", n->name, k, (double)values[k], want);
+    }
+    return NQ_OK;
+}
+
+/* Every kind of node, the shapes that the architectures have (7x7 stem, depthwise, 1x1, strides),
+ * odd numbers of channels, and tensors that outlive several others. */
+static nq_graph every_kind(void)
+{
+    uint32_t state = 7;
+    nq_graph g = small_graph(37, 29, 3);
+    int stem = small_conv(
+        &g, NQ_OP_CONV, "stem", 0,
+        (small_layer){.channels = 16, .kernel = 7, .stride = 2, .pad = 3, .relu = true}, &state);
+    int pool = small_node(&g, NQ_OP_MAXPOOL, "pool", stem, -1);
+    small_window(&g, pool, 3, 2, 1);
+    int wide = small_conv(&g, NQ_OP_CONV, "wide", pool,
+                          (small_layer){.channels = 26, .no_bias = true}, &state);
+    int deep = small_conv(
+        &g, NQ_OP_CONV, "deep", wide,
+        (small_layer){
+            .channels = 26, .kernel = 3, .stride = 1, .pad = 1, .groups = 26, .relu = true},
+        &state);
+    int sum = small_node(&g, NQ_OP_ADD, "sum", deep, wide);
+    g.nodes[sum].relu = true;
+    int plain = small_node(&g, NQ_OP_ADD, "plain", sum, deep);
+    int cat = small_node(&g, NQ_OP_CAT, "cat", plain, pool);
+    g.nodes[cat].channels = 42;
+    int shuffle = small_node(&g, NQ_OP_SHUFFLE, "shuffle", cat, -1);
+    g.nodes[shuffle].groups = 2;
+    int slice = small_node(&g, NQ_OP_SLICE, "slice", shuffle, -1);
+    g.nodes[slice].channels = 20;
+    g.nodes[slice].first = 22;
+    int pairs = small_conv(
+        &g, NQ_OP_CONV, "pairs", slice,
+        (small_layer){.channels = 30, .kernel = 3, .stride = 2, .pad = 1, .groups = 10}, &state);
+    int step = small_conv(&g, NQ_OP_CONV, "step", slice, (small_layer){.channels = 30, .stride = 2},
+                          &state);
+    int late = small_node(&g, NQ_OP_ADD, "late", pairs, step);
+    int mean = small_node(&g, NQ_OP_AVGPOOL, "mean", late, -1);
+    g.nodes[mean].height = g.nodes[mean].width = 1;
+    small_conv(&g, NQ_OP_LINEAR, "fc", mean, (small_layer){.channels = 11}, &state);
+    return g;
+}
+
+static void every_node_matches_the_reference(void **unused)
+{
+    (void)unused;
+    nq_error err = {0};
+    uint32_t state = 3;
+    nq_graph g = every_kind();
+    nq_float_net *net = NULL;
+    nq_float_run *run = NULL;
+    size_t image = nq_node_elements(&g.nodes[0]);
+    float *images = small_values(BATCH * image, 2.0f, &state);
+
+    assert_ok(nq_float_net_create(&g, BATCH, &net, &err), &err);
+    assert_int_equal(nq_float_net_batch(net), BATCH);
+    assert_ok(nq_float_run_create(net, &run, &err), &err);
+    comparison c = {.graph = &g, .expected = reference_run(&g, images)};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 0)
+            memcpy(nq_float_run_input(run), images, BATCH * image * sizeof *images);
+        c.seen = 0;
+        assert_ok(nq_float_run_forward(run, compare, &c, &err), &err);
+        assert_int_equal(c.seen, g.count);
+        assert_memory_equal(nq_float_run_input(run), images, BATCH * image * sizeof *images);
+    }
+    c.seen = g.count - 1;
+    compare(&c, g.count - 1, nq_float_run_output(run), &err);
+
+    reference_free(&c.expected);
+    free(images);
+    nq_float_run_free(run);
+    nq_float_net_free(net);
+    nq_graph_free(&g);
+}
+
+typedef struct {
+    const nq_float_net *net;
+    const float *images;
+    size_t input, output;
+    float *results; /* [8][output] */
+} threaded;
+
+static void *score_all(void *context)
+{
+    threaded *t = context;
+    nq_error err = {0};
+    nq_float_run *run = NULL;
+    if (nq_float_run_create(t->net, &run, &err) != NQ_OK)
+        return NULL;
+    for (size_t i = 0; i < 8; i++) {
+        memcpy(nq_float_run_input(run), t->images + i * t->input, t->input * sizeof(float));
+        if (nq_float_run_forward(run, NULL, NULL, &err) == NQ_OK)
+            memcpy(t->results + i * t->output, nq_float_run_output(run), t->output * sizeof(float));
+    }
+    nq_float_run_free(run);
+    return t;
+}
+
+static void threads_at_once_compute_the_same_bits(void **unused)
+{
+    (void)unused;
+    nq_error err = {0};
+    uint32_t state = 5;
+    nq_graph g = every_kind();
+    nq_float_net *net = NULL;
+    size_t input = BATCH * nq_node_elements(&g.nodes[0]), output = BATCH * 11;
+    float *images = small_values(8 * input, 1.0f, &state);
+    threaded t[4];
+    pthread_t id[4];
+
+    assert_ok(nq_float_net_create(&g, BATCH, &net, &err), &err);
+    for (int i = 0; i < 4; i++) {
+        t[i] = (threaded){net, images, input, output, calloc(8 * output, sizeof(float))};
+        assert_int_equal(pthread_create(&id[i], NULL, score_all, &t[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *ended = NULL;
+        pthread_join(id[i], &ended);
+        assert_ptr_equal(ended, &t[i]);
+        assert_memory_equal(t[i].results, t[0].results, 8 * output * sizeof(float));
+    }
+    assert_true(t[0].results[0] != 0.0f);
+    for (int i = 0; i < 4; i++)
+        free(t[i].results);
+    free(images);
+    nq_float_net_free(net);
+    nq_graph_free(&g);
+}
+
+static nq_status stop_at_four(void *context, int node, const float *values, nq_error *err)
+{
+    (void)values;
+    *(int *)context = node;
+    return node == 4 ? nq_fail(err, NQ_ERR_CANCELLED, "enough") : NQ_OK;
+}
+
+static void a_hook_stops_the_pass(void **unused)
+{
+    (void)unused;
+    nq_error err = {0};
+    nq_graph g = every_kind();
+    nq_float_net *net = NULL;
+    nq_float_run *run = NULL;
+    int last = -1;
+
+    assert_ok(nq_float_net_create(&g, 1, &net, &err), &err);
+    assert_ok(nq_float_run_create(net, &run, &err), &err);
+    assert_refused(nq_float_run_forward(run, stop_at_four, &last, &err), NQ_ERR_CANCELLED, &err,
+                   "enough");
+    assert_int_equal(last, 4);
+    nq_float_run_free(run);
+    nq_float_net_free(net);
+    nq_graph_free(&g);
+}
+
+static void a_graph_without_weights_is_refused_by_name(void **unused)
+{
+    (void)unused;
+    nq_error err = {0};
+    nq_graph g = every_kind();
+    nq_float_net *net = NULL;
+    free(g.nodes[3].weight);
+    g.nodes[3].weight = NULL;
+    assert_refused(nq_float_net_create(&g, 1, &net, &err), NQ_ERR_INTERNAL, &err, "wide");
+    assert_null(net);
+    nq_graph_free(&g);
+}
+
+static void buffers_are_reused(void **unused)
+{
+    (void)unused;
+    nq_error err = {0};
+    uint32_t state = 9;
+    nq_graph g = small_graph(16, 16, 16);
+    for (int i = 0; i < 20; i++)
+        small_conv(&g, NQ_OP_CONV, "conv", i, (small_layer){.channels = 16}, &state);
+    nq_float_net *net = NULL;
+    assert_ok(nq_float_net_create(&g, 2, &net, &err), &err);
+    assert_int_equal(nq_float_net_run_bytes(net), 3 * 2 * 16 * 16 * 16 * sizeof(float));
+    nq_float_net_free(net);
+    nq_graph_free(&g);
+}
+
+static void living_spans_never_overlap(void **unused)
+{
+    (void)unused;
+    uint32_t state = 1;
+    for (int round = 0; round < 300; round++) {
+        nq_span spans[40];
+        size_t most = 0;
+        for (int i = 0; i < 40; i++) {
+            int length = (int)(4.0f * (small_random(&state) + 1.0f));
+            spans[i] = (nq_span){.first = i,
+                                 .last = i + length,
+                                 .bytes = (size_t)(500.0f * (small_random(&state) + 1.0f))};
+        }
+        size_t total = nq_arena_assign(spans, 40);
+        for (int i = 0; i < 40; i++) {
+            assert_int_equal(spans[i].offset % NQ_ARENA_ALIGN, 0);
+            assert_true(spans[i].offset + spans[i].bytes <= total);
+            most += spans[i].bytes;
+            for (int j = 0; j < i; j++)
+                if (spans[j].last >= spans[i].first)
+                    assert_true(spans[i].offset + spans[i].bytes <= spans[j].offset ||
+                                spans[j].offset + spans[j].bytes <= spans[i].offset);
+        }
+        assert_true(total < most);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_node_matches_the_reference),
+        cmocka_unit_test(threads_at_once_compute_the_same_bits),
+        cmocka_unit_test(a_hook_stops_the_pass),
+        cmocka_unit_test(a_graph_without_weights_is_refused_by_name),
+        cmocka_unit_test(buffers_are_reused),
+        cmocka_unit_test(living_spans_never_overlap),
+    };
+    return cmocka_run_group_tests_name("float", tests, NULL, NULL);
+}
