@@ -45,6 +45,11 @@ FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuz
 TOOLS    := $(patsubst tests/parity/%.c,$(BUILD)/tests/%,$(wildcard tests/parity/*.c)) \
             $(patsubst tests/kernels/%.c,$(BUILD)/tests/%,$(wildcard tests/kernels/*.c))
 
+# V=1 shows the commands.
+ifneq ($(V),1)
+  quiet = @echo "  $(1) $@";
+endif
+
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all programs tests deps deps-test demo test test-long parity fuzz bench install clean format lint help
@@ -90,51 +95,51 @@ deps-test:
 	@config/install-packages.sh build test
 
 $(BUILD)/netqd: $(BUILD)/server/main.o $(SERVER) $(COMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
 $(BUILD)/netq-worker: $(BUILD)/worker/main.o $(WORKER) $(COMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(BUILD)/netqctl: $(BUILD)/client/main.o $(CLIENT) $(COMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(dir $@)
-	$(CC) $(CFLAGS) $(call flags_of,$<) -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(CFLAGS) $(call flags_of,$<) -MMD -MP -c -o $@ $<
 
 $(BUILD)/schema.c: $(wildcard schema/*.sql) schema/embed.sh
 	@mkdir -p $(dir $@)
-	schema/embed.sh $(sort $(wildcard schema/*.sql)) > $@
+	$(call quiet,EMBED)schema/embed.sh $(sort $(wildcard schema/*.sql)) > $@
 $(BUILD)/schema.o: $(BUILD)/schema.c
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(call quiet,CC)$(CC) $(CFLAGS) -c -o $@ $<
 
 # Unit tests link everything but the mains of the side they test.
 $(BUILD)/tests/test_server_%: $(BUILD)/tests/unit/test_server_%.o $(SERVER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_SERVER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_SERVER)
 $(BUILD)/tests/test_client_%: $(BUILD)/tests/unit/test_client_%.o $(CLIENT) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CLIENT)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_CLIENT)
 $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_WORKER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS_WORKER)
 $(BUILD)/tests/fuzz_server_%: $(BUILD)/tests/fuzz/fuzz_server_%.o $(BUILD)/tests/fuzz/replay.o $(SERVER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
 $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(BUILD)/tests/%: $(BUILD)/tests/parity/%.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(BUILD)/tests/%: $(BUILD)/tests/kernels/%.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c tests/parity/*.c tests/kernels/*.c)): \
     CFLAGS += -Wno-missing-prototypes
 .SECONDARY:
 
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(call sources,common) $(call sources,worker) $(call sources,server)
 	@mkdir -p $(dir $@)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -ffp-contract=off -D_GNU_SOURCE -I. -w \
+	$(call quiet,FUZZ)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -ffp-contract=off -D_GNU_SOURCE -I. -w \
 	  -mavx2 -mfma -o $@ $< $(call sources,common) \
 	  $(if $(filter server_%,$*),$(call sources,server) $(BUILD)/schema.c $(LIBS_SERVER),\
 	  $(filter-out %_avx512.c %_avx512vnni.c %_avxvnni.c,$(call sources,worker)) $(LIBS_WORKER))
