@@ -20,16 +20,22 @@ void nq_decoder_free(nq_decoder *decoder);
 
 /*
  * data, size: the whole file. crop: u8 [224][224][3] RGB. `name` is for the sentence. A file that
- * Pillow refuses (corrupt, truncated, empty, 12-bit, above 178956970*2 pixels:
- * DecompressionBombError) is NQ_ERR_INPUT and names the file and the reason; a PNG (or other) under
- * a JPEG name is decoded as Pillow does where we can (PNG) and refused by its real format
- * otherwise.
+ * Pillow refuses (corrupt, truncated, empty, 12-bit, above 178956970 pixels: its
+ * DecompressionBombError) is NQ_ERR_INPUT and names the file and the reason. Damage that libjpeg
+ * repairs with a warning is no failure, as in Pillow; EXIF is ignored, the orientation too. A PNG
+ * under a JPEG name is decoded as Pillow does; any other format is refused by its real name. So is
+ * a progressive JPEG of more than 500 scans, which Pillow would take: it may hold a thread for
+ * hours.
+ *
+ * Memory: rows are resized as they are decoded; beyond them a progressive JPEG needs 2 bytes a
+ * sample (libjpeg's coefficients) and an interlaced PNG its rows, for the duration of the call.
  */
 nq_status nq_decoder_crop(nq_decoder *decoder, const uint8_t *data, size_t size, const char *name,
                           uint8_t *crop, nq_error *err);
 
 /*
- * Resize + crop alone: rgb u8 [h][w][3] -> crop. Any w, h >= 1. Needs the decoder's scratch memory.
+ * Resize + crop alone: rgb u8 [h][w][3] -> crop. Any w, h >= 1 that Pillow can resize (see
+ * resize.h). Needs the decoder's scratch memory.
  */
 nq_status nq_decoder_resize(nq_decoder *decoder, const uint8_t *rgb, int w, int h, uint8_t *crop,
                             nq_error *err);
