@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define MAX_TENSORS      100000u
-#define MAX_TENSOR_BYTES (1ull << 30) /* over all tensors of a file */
+#define MAX_TENSOR_BYTES ((size_t)1 << 30) /* over all tensors of a file */
+#define MAX_EXPANSION    64                /* tensor bytes for each byte of the file */
 #define MAX_NAME         256u
 
 static const struct {
@@ -110,9 +111,11 @@ static nq_status build_tensor(const nq_pickle_tensor *from, const char *name, si
                        "%lld elements",
                        name, to->name, (long long)storage->view_count);
     if ((uint64_t)count > *budget / width)
-        return nq_fail(err, NQ_ERR_INPUT,
-                       "%s: tensor \"%s\": the tensors need more than %llu MiB: refused", name,
-                       to->name, MAX_TENSOR_BYTES >> 20);
+        return nq_fail(
+            err, NQ_ERR_INPUT,
+            "%s: tensor \"%s\": the tensors need more than %zu MiB, or %d times the file's "
+            "size: refused",
+            name, to->name, MAX_TENSOR_BYTES >> 20, MAX_EXPANSION);
     size_t bytes = (size_t)count * width;
     *budget -= bytes;
     to->data = malloc(bytes ? bytes : 1);
@@ -221,13 +224,13 @@ static nq_status check_unique(const char *name, const nq_checkpoint *checkpoint,
     return status;
 }
 
-static nq_status build_tensors(const char *name, nq_pickle_value root, nq_checkpoint *checkpoint,
-                               nq_error *err)
+static nq_status build_tensors(const char *name, nq_pickle_value root, size_t budget,
+                               nq_checkpoint *checkpoint, nq_error *err)
 {
     nq_status status = check_state_dict(name, root, err);
     if (status != NQ_OK)
         return status;
-    size_t entries = root.items->count / 2, budget = MAX_TENSOR_BYTES;
+    size_t entries = root.items->count / 2;
     checkpoint->tensors = calloc(entries, sizeof *checkpoint->tensors);
     if (!checkpoint->tensors)
         return nq_fail_nomem(err, "the list of tensors", entries * sizeof *checkpoint->tensors);
@@ -270,7 +273,10 @@ nq_status nq_checkpoint_parse(const uint8_t *data, size_t size, const char *name
                          "nor a pickle stream)",
                          name, size ? "byte 0" : "an empty file");
     if (status == NQ_OK)
-        status = build_tensors(name, source.root, checkpoint, &local);
+        status = build_tensors(name, source.root,
+                               size < MAX_TENSOR_BYTES / MAX_EXPANSION ? size * MAX_EXPANSION
+                                                                       : MAX_TENSOR_BYTES,
+                               checkpoint, &local);
     release_source(&source);
     if (status != NQ_OK) {
         nq_checkpoint_free(checkpoint);

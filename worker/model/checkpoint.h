@@ -40,10 +40,11 @@ typedef struct {
 } nq_checkpoint;
 
 /*
- * Parses `size` bytes. `name` is the file's name for sentences. Caps: 1 GiB of tensor data, 10^5
- * tensors, and on the pickle's stack, memo, operations and depth; storages must be inside the file,
- * offset and strides are checked in 64 bits; zip entries stored (not deflated), unique and in
- * bounds. A pickle that names any other global is refused by that name ("os.system"). A dict
+ * Parses `size` bytes. `name` is the file's name for sentences. Caps: 1 GiB of tensor data
+ * and 64 bytes of it for each byte of the file (expanded views), 10^5 tensors, and on the pickle's
+ * stack, memo, operations and depth; storages must be inside the file, offset and strides are
+ * checked in 64 bits; zip entries stored (not deflated), unique and in bounds. A pickle that names
+ * any other global is refused by that name ("os.system"). A dict
  * {"state_dict": {...}} or
  * {"model": {...}} around it is not unwrapped: the sentence says so.
  */

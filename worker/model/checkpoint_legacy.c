@@ -92,7 +92,7 @@ static nq_status read_storage(stream *s, nq_pickle_value key, nq_pickle_storage 
     if (declared != (uint64_t)storage->count)
         return nq_fail(s->err, NQ_ERR_INPUT,
                        "%s: byte %zu: storage \"%s\" has %llu elements, its tensors say %lld",
-                       s->name, s->at, quoted, (unsigned long long)declared,
+                       s->name, s->at - sizeof declared, quoted, (unsigned long long)declared,
                        (long long)storage->count);
     if (!nq_checkpoint_storage_bytes(storage, &bytes) || bytes > s->size - s->at)
         return nq_fail(s->err, NQ_ERR_INPUT,

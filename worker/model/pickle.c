@@ -275,6 +275,8 @@ static bool take_line(run *r, nq_pickle_value *line)
     const uint8_t *start = r->data + r->at;
     size_t limit = r->size - r->at < NQ_PICKLE_NAME ? r->size - r->at : NQ_PICKLE_NAME;
     const uint8_t *end = limit ? memchr(start, '\n', limit) : NULL;
+    if (!end && limit < NQ_PICKLE_NAME)
+        return take(r, limit + 1) != NULL;
     if (!end)
         return refuse(r, "a global's name does not end within %u bytes", NQ_PICKLE_NAME);
     *line =
