@@ -12,7 +12,8 @@ typedef struct nq_samples nq_samples;
  * The source that spec->calibrate names. For source "file", root + path say where it lies (see
  * nq_file_open_beneath): a .npy (float32, C order, (N,3,224,224), streamed: never whole in memory)
  * or an image folder (any tree of .jpg/.jpeg, sorted bytewise by path; preprocessed as the
- * validation images are). NULL, NULL otherwise.
+ * validation images are; another kind of image in it is an error). NULL, NULL otherwise. Of a file
+ * the first spec->calibrate.samples are used, all where that is 0 or more than there are.
  */
 nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *path,
                           nq_samples **samples, nq_error *err);
@@ -22,7 +23,8 @@ size_t nq_samples_count(const nq_samples *samples);
 /*
  * Sample i as f32 [224][224][3]. Safe from several threads, each with its own `thread` number below
  * NQ_SAMPLES_THREADS. Sample i is the same whoever asks: Gaussian and uniform samples are Philox
- * streams i, drawn in NCHW order.
+ * streams i, drawn in NCHW order. A value in a .npy that is not finite and an image that cannot be
+ * decoded are NQ_ERR_INPUT and name the file and the sample.
  */
 #define NQ_SAMPLES_THREADS 256
 nq_status nq_samples_read(nq_samples *samples, size_t i, int thread, float *out, nq_error *err);

@@ -1,0 +1,91 @@
+#include "worker/calibrate/samples.h"
+
+#include "common/file.h"
+#include "worker/calibrate/source.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct nq_samples {
+    const nq_sample_source *source;
+    void *state;
+    size_t count;
+};
+
+static const nq_sample_source *const sources[] = {
+    [NQ_CALIBRATE_GAUSSIAN] = &nq_source_gaussian,
+    [NQ_CALIBRATE_UNIFORM] = &nq_source_uniform,
+};
+
+/* A file is a .npy, a folder holds images. */
+static nq_status file_source(const char *root, const char *path, const nq_sample_source **source,
+                             nq_error *err)
+{
+    if (!root || !path)
+        return nq_fail(err, NQ_ERR_INTERNAL, "calibrate.source \"file\" without a file");
+    int fd;
+    nq_status status = nq_file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, &fd, err);
+    if (status == NQ_OK)
+        close(fd);
+    else if (status != NQ_ERR_MISSING)
+        return status;
+    *source = status == NQ_OK ? &nq_source_images : &nq_source_npy;
+    return NQ_OK;
+}
+
+static nq_status choose(const nq_spec *spec, const char *root, const char *path,
+                        const nq_sample_source **source, nq_error *err)
+{
+    size_t kind = spec->calibrate.source;
+    if (kind == NQ_CALIBRATE_FILE)
+        return file_source(root, path, source, err);
+    *source = kind < sizeof sources / sizeof *sources ? sources[kind] : NULL;
+    return *source ? NQ_OK
+                   : nq_fail(err, NQ_ERR_INTERNAL, "calibrate.source gives no samples to read");
+}
+
+nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *path,
+                          nq_samples **samples, nq_error *err)
+{
+    nq_samples *s = *samples = calloc(1, sizeof *s);
+    if (!s)
+        return nq_fail_nomem(err, "calibration samples", sizeof *s);
+    nq_status status = choose(spec, root, path, &s->source, err);
+    if (status == NQ_OK)
+        status = s->source->open(spec, root, path, &s->state, &s->count, err);
+    if (status != NQ_OK) {
+        nq_samples_free(s);
+        *samples = NULL;
+    }
+    return status;
+}
+
+void nq_samples_free(nq_samples *samples)
+{
+    if (samples && samples->state)
+        samples->source->close(samples->state);
+    free(samples);
+}
+
+size_t nq_samples_count(const nq_samples *samples)
+{
+    return samples->count;
+}
+
+nq_status nq_samples_read(nq_samples *samples, size_t i, int thread, float *out, nq_error *err)
+{
+    if (i >= samples->count || thread < 0 || thread >= NQ_SAMPLES_THREADS)
+        return nq_fail(err, NQ_ERR_INTERNAL,
+                       "calibration sample %zu of %zu was asked for by thread %d", i,
+                       samples->count, thread);
+    return samples->source->read(samples->state, i, thread, out, err);
+}
+
+void nq_sample_to_nhwc(const float *nchw, float *nhwc)
+{
+    for (int c = 0; c < NQ_SAMPLE_CHANNELS; c++)
+        for (int p = 0; p < NQ_SAMPLE_PIXELS; p++)
+            nhwc[p * NQ_SAMPLE_CHANNELS + c] = nchw[c * NQ_SAMPLE_PIXELS + p];
+}
