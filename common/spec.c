@@ -268,15 +268,16 @@ static nq_status list_of_text(const nq_spec_field *field, const char *text, json
                               nq_error *err)
 {
     *value = json_array();
-    for (const char *at = text; *value && *at;) {
+    for (const char *at = text; *value && *text;) {
         size_t length = strcspn(at, ",");
         if (json_array_append_new(*value, json_stringn(at, length)) != 0) {
             json_decref(*value);
+            *value = NULL;
             return nq_fail(err, NQ_ERR_INPUT, "%s: is not UTF-8", field->key);
         }
-        at += length + (at[length] == ',' && at[length + 1]);
-        if (*at == ',' && !at[1])
+        if (!at[length])
             break;
+        at += length + 1;
     }
     return *value ? NQ_OK : nq_fail_nomem(err, field->key, 0);
 }
