@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     char *root;            /* absolute path of an allowed root */
     char *path;            /* the dataset's folder beneath root, "" is root itself */
-    nq_image_file *images; /* in ImageFolder order: folders by name, files by name, bytewise */
+    nq_image_file *images; /* in ImageFolder order, see nq_dataset_list() */
     size_t count;
     nq_class *classes; /* those that have a folder or a label, sorted by label */
     size_t class_count;
@@ -37,13 +37,24 @@ typedef struct {
 /*
  * Lists the dataset in folder `path` beneath `root` (see nq_file_open_beneath: no symlinks).
  *  labels: text of a label file (labels_size bytes), or NULL for an ImageFolder;
- *  wnids:  text of a class list, one wnid a line (words after it are ignored), or NULL.
- * Folders that are all in the wnid list get the wnid's index; otherwise the sorted folder's index.
- * Files are .jpg/.jpeg in any case; any other image file (.png .bmp .ppm .tif .webp ... ) in a
- * class folder is an error, not skipped, since it would shift every line; so is an empty class
- * folder, a label file that names a missing file, a file without a label, a duplicate. The ILSVRC
- * devkit's ground truth (a bare number a line) is recognised and refused by name: its ids are
- * 1-based and in another order. Free with nq_dataset_free().
+ *  wnids:  text of a class list, one wnid a line (words after it are ignored), or NULL. Not used
+ *          with a label file.
+ *
+ * Order: as torchvision's ImageFolder, names compared bytewise. Class folders by name; the images
+ * of a class may lie at any depth, and are sorted by the path of their folder, then by name. With a
+ * label file all images lie side by side, sorted by label, then name: the order that they have in
+ * folders named by wnid, so that output.txt is the same for both layouts.
+ *
+ * Classes: folders that are all in the wnid list get the wnid's index; where none is, the sorted
+ * folder's index; a mixture is an error. Files are .jpg/.jpeg in any case. Another image file (.png
+ * .ppm .bmp .pgm .tif .tiff .webp: what ImageFolder would take) is an error, not skipped, since it
+ * would shift every line; so is an empty class folder, a label file that names a missing file, a
+ * file without a label, a duplicate, a symbolic link. Other files, and names that begin with a dot,
+ * are ignored. The ILSVRC devkit's ground truth (a bare number a line) is recognised and refused by
+ * name: its ids are 1-based and in another order.
+ *
+ * The fingerprint is the SHA-256 of PATH NUL BYTES NUL LABEL LF of every image, numbers in decimal.
+ * Free with nq_dataset_free(); on failure there is nothing to free.
  */
 nq_status nq_dataset_list(const char *root, const char *path, const char *labels,
                           size_t labels_size, const char *wnids, size_t wnids_size,
