@@ -2,16 +2,39 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Sentences quote bytes of strangers: keep terminals and log lines safe. UTF-8 passes. */
+/* Bytes of the well-formed UTF-8 sequence at `text`, 0 where there is none. */
+static int utf8_length(const unsigned char *text)
+{
+    int length = text[0] < 0x80   ? 1
+                 : text[0] < 0xc2 ? 0
+                 : text[0] < 0xe0 ? 2
+                 : text[0] < 0xf0 ? 3
+                                  : 4;
+    if (text[0] > 0xf4)
+        return 0;
+    for (int i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+    return overlong || outside ? 0 : length;
+}
+
+/* Sentences quote bytes of strangers: keep terminals, log lines and JSON safe. */
 static void make_printable(char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            *text = '?';
+    unsigned char *at = (unsigned char *)text;
+    while (*at) {
+        int length = utf8_length(at);
+        if (length == 0 || *at < 0x20 || *at == 0x7f) {
+            *at++ = '?';
+            continue;
+        }
+        at += length;
     }
 }
 
@@ -61,8 +84,12 @@ nq_status nq_error_prefix(nq_error *err, const char *format, ...)
     va_start(arguments, format);
     int used = vsnprintf(err->text, sizeof err->text, format, arguments);
     va_end(arguments);
-    if (used >= 0 && (size_t)used < sizeof err->text)
-        snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", sentence);
+    if (used >= 0 && (size_t)used + 3 < sizeof err->text) {
+        size_t room = sizeof err->text - (size_t)used - 3, length = strnlen(sentence, room);
+        memcpy(err->text + used, ": ", 2);
+        memcpy(err->text + used + 2, sentence, length);
+        err->text[(size_t)used + 2 + length] = 0;
+    }
     make_printable(err->text);
     return err->status;
 }

@@ -75,9 +75,11 @@ static nq_status load_graph(job_run *r, nq_error *err)
         status = nq_checkpoint_parse(data, size, job->checkpoint.path, &r->checkpoint, err);
         if (status == NQ_OK)
             status = nq_graph_load(job->arch, &r->checkpoint, &r->graph, err);
-        nq_checkpoint_free(&r->checkpoint);
         if (status == NQ_OK)
             status = nq_graph_fold(&r->graph, err);
+        if (status != NQ_OK && r->checkpoint.tensors)
+            nq_error_prefix(err, "%s", job->checkpoint.path);
+        nq_checkpoint_free(&r->checkpoint);
         r->classes = r->graph.classes;
     }
     free(data);

@@ -23,6 +23,14 @@ static void error_sentences(void **state)
     assert_string_equal(err.text, "file x: a?b 7");
     assert_int_equal(nq_fail_errno(&err, ENOSPC, "cannot write %s", "y"), NQ_ERR_IO);
     assert_string_equal(err.text, "cannot write y: No space left on device");
+    nq_fail(&err, NQ_ERR_INPUT, "%s", "a\xc3\xa9\xff\xe2\x82\xac\xed\xa0\x80\xc0\xaf\xf0\x9f\x98");
+    assert_string_equal(err.text, "a\xc3\xa9?\xe2\x82\xac????????");
+    char big[2000];
+    memset(big, 'x', sizeof big);
+    big[sizeof big - 1] = 0;
+    nq_fail(&err, NQ_ERR_INPUT, "%s", big);
+    nq_error_prefix(&err, "file");
+    assert_int_equal(strlen(err.text), sizeof err.text - 1);
     assert_int_equal(nq_fail(NULL, NQ_ERR_IO, "nobody listens"), NQ_ERR_IO);
 }
 
