@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include "common/json.h"
 #include "common/version.h"
 #include <errno.h>
 #include <locale.h>
@@ -190,6 +191,15 @@ typedef struct {
     int rest; /* index of the verb in argv */
 } main_input;
 
+static const char *nearest_verb(const char *word)
+{
+    const nq_verb *nearest = nq_verbs;
+    for (const nq_verb *verb = nq_verbs; verb->name; verb++)
+        if (nq_edit_distance(word, verb->name) < nq_edit_distance(word, nearest->name))
+            nearest = verb;
+    return nearest->name;
+}
+
 static error_t parse_main(int key, char *argument, struct argp_state *state)
 {
     main_input *input = state->input;
@@ -202,7 +212,8 @@ static error_t parse_main(int key, char *argument, struct argp_state *state)
             if (strcmp(verb->name, argument) == 0)
                 input->verb = verb;
         if (!input->verb)
-            argp_error(state, "there is no verb \"%s\"", argument);
+            argp_error(state, "there is no verb \"%s\"; the nearest is \"%s\"", argument,
+                       nearest_verb(argument));
         input->rest = state->next - 1;
         state->next = state->argc;
         return 0;

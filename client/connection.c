@@ -25,14 +25,15 @@ char *nq_socket_path(const char *option)
     char *path = NULL;
     if (named && *named)
         return strdup(named);
-    if (runtime && *runtime) {
-        if (asprintf(&path, "%s/netq.sock", runtime) < 0)
-            return NULL;
-        if (access(path, F_OK) == 0)
-            return path;
-        free(path);
-    }
-    return strdup("/run/netq/netq.sock");
+    static const char shared[] = "/run/netq/netq.sock";
+    if (!runtime || !*runtime)
+        return strdup(shared);
+    if (asprintf(&path, "%s/netq.sock", runtime) < 0)
+        return NULL;
+    if (access(path, F_OK) == 0 || access(shared, F_OK) != 0)
+        return path;
+    free(path);
+    return strdup(shared);
 }
 
 nq_connection *nq_connection_adopt(int fd)

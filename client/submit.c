@@ -2,189 +2,16 @@
 #include "client/client.h"
 #include "client/job.h"
 #include "client/specfile.h"
+#include "client/submit_options.h"
 #include "client/table.h"
 #include "client/verbs.h"
 #include "client/waiting.h"
-#include "common/spec.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-enum {
-    MOST_FIELDS = 64,
-    KEY_SPEC_FILE = 0x200,
-    KEY_SET,
-    KEY_WAIT,
-    KEY_PARSABLE,
-    KEY_DRY_RUN,
-    KEY_HOLD,
-    KEY_PRIORITY,
-    KEY_TOKEN,
-    KEY_FIELD = 0x300 /* + its row in the table */
-};
-
-typedef struct {
-    nq_verb_input base;
-    const char *file;
-    json_t *flags;  /* what the flags set, as a spec */
-    json_t *models; /* array: each --model */
-    bool wait, parsable, dry_run, hold;
-    long long priority;
-    const char *token;
-} submit_input;
-
-/* ---- the command line ---- */
-
-static void set_flag(submit_input *input, struct argp_state *state, const char *key,
-                     const char *text)
-{
-    nq_error err = {0};
-    if (strcmp(key, "model") == 0) {
-        for (;; text++) {
-            size_t length = strcspn(text, ",");
-            json_array_append_new(input->models, json_stringn(text, length));
-            text += length;
-            if (!*text)
-                return;
-        }
-    }
-    if (nq_spec_set(input->flags, key, text, &err) != NQ_OK)
-        argp_error(state, "%s", err.text);
-}
-
-static void set_pair(submit_input *input, struct argp_state *state, const char *pair)
-{
-    const char *equals = strchr(pair, '=');
-    char key[NQ_SPEC_NAME];
-    if (!equals)
-        argp_error(state, "--set %s: write KEY=VALUE", pair);
-    snprintf(key, sizeof key, "%.*s", (int)(equals - pair), pair);
-    set_flag(input, state, key, equals + 1);
-}
-
-static long long priority_of(struct argp_state *state, const char *text)
-{
-    char *end;
-    errno = 0;
-    long long priority = strtoll(text, &end, 10);
-    if (!*text || *end || errno || priority < -1000 || priority > 1000)
-        argp_error(state, "--priority: \"%s\" is not in -1000..1000", text);
-    return priority;
-}
-
-static error_t parse(int key, char *argument, struct argp_state *state)
-{
-    submit_input *input = state->input;
-    if (key >= KEY_FIELD && key < KEY_FIELD + (int)nq_spec_field_count) {
-        set_flag(input, state, nq_spec_fields[key - KEY_FIELD].key, argument);
-        return 0;
-    }
-    switch (key) {
-    case KEY_SPEC_FILE:
-        input->file = argument;
-        return 0;
-    case KEY_SET:
-        set_pair(input, state, argument);
-        return 0;
-    case KEY_WAIT:
-        input->wait = true;
-        return 0;
-    case KEY_PARSABLE:
-        input->parsable = true;
-        return 0;
-    case KEY_DRY_RUN:
-        input->dry_run = true;
-        return 0;
-    case KEY_HOLD:
-        input->hold = true;
-        return 0;
-    case KEY_PRIORITY:
-        input->priority = priority_of(state, argument);
-        return 0;
-    case KEY_TOKEN:
-        input->token = argument;
-        return 0;
-    case ARGP_KEY_SUCCESS:
-        if (input->base.count > 0 && input->file)
-            argp_error(state, "two spec files: %s and %s", input->file, input->base.arguments[0]);
-        if (input->parsable && input->base.client->json)
-            argp_error(state, "--parsable and --json exclude each other");
-        if (input->dry_run && input->wait)
-            argp_error(state, "--dry-run queues nothing to wait for");
-        return 0;
-    default:
-        return nq_verb_parse_key(key, argument, state);
-    }
-}
-
-static const char *placeholder(const nq_spec_field *field)
-{
-    static const char *const names[] = {[NQ_FIELD_STRING] = "NAME",
-                                        [NQ_FIELD_PATH] = "FILE",
-                                        [NQ_FIELD_INT] = "N",
-                                        [NQ_FIELD_ENUM] = "WORD",
-                                        [NQ_FIELD_LIST] = "LAYER[,LAYER]"};
-    return strcmp(field->key, "model") == 0 ? "NAME[,NAME]" : names[field->type];
-}
-
-/* The table's rows as options, once for the process. */
-static const struct argp_option *all_options(void)
-{
-    static const struct argp_option own[] = {
-        {NULL, 0, NULL, 0, "Submitting:", 1},
-        {"spec", KEY_SPEC_FILE, "FILE", 0,
-         "The spec file, as if given as argument; - is "
-         "standard input",
-         1},
-        {"set", KEY_SET, "KEY=VALUE", 0, "Set any key of the spec, as weights.bits=4", 1},
-        {"wait", KEY_WAIT, NULL, 0, "Show progress until the end; exit with the result", 1},
-        {"parsable", KEY_PARSABLE, NULL, 0, "Print the id alone (12, or g3 for a group)", 1},
-        {"dry-run", KEY_DRY_RUN, NULL, 0,
-         "Queue nothing; print the resolved spec, sizes, time and disk space", 1},
-        {"hold", KEY_HOLD, NULL, 0, "Do not start before netqctl release", 1},
-        {"priority", KEY_PRIORITY, "N", 0, "-1000..1000, higher ones first (default 0)", 1},
-        {"token", KEY_TOKEN, "TEXT", 0,
-         "The same token submitted again is the same job, not another", 1},
-        {NULL, 0, NULL, 0, "The job (netqctl spec says more):", 2}};
-    enum { OWN = sizeof own / sizeof *own };
-    static struct argp_option options[OWN + MOST_FIELDS + 1];
-    static char flags[MOST_FIELDS][NQ_SPEC_NAME];
-    if (options[0].doc)
-        return options;
-    memcpy(options, own, sizeof own);
-    for (size_t i = 0; i < nq_spec_field_count && i < MOST_FIELDS; i++) {
-        const nq_spec_field *field = &nq_spec_fields[i];
-        nq_specfile_flag(field->key, flags[i], sizeof flags[i]);
-        options[OWN + i] = (struct argp_option){.name = flags[i],
-                                                .key = KEY_FIELD + (int)i,
-                                                .arg = placeholder(field),
-                                                .doc = field->help,
-                                                .group = 2};
-    }
-    return options;
-}
-
-static char *list_presets(int key, const char *text, void *input)
-{
-    (void)input;
-    char *list = NULL;
-    size_t size;
-    FILE *stream = key == ARGP_KEY_HELP_POST_DOC ? open_memstream(&list, &size) : NULL;
-    if (!stream)
-        return (char *)text;
-    fputs("Presets:\n", stream);
-    for (size_t i = 0; i < nq_preset_count; i++)
-        fprintf(stream, "  %-10s %s\n", nq_presets[i].name, nq_presets[i].help);
-    fputs("\nSeveral models make one group. Relative paths are taken from the working directory. "
-          "Flags override the spec file, which overrides the preset.",
-          stream);
-    fclose(stream);
-    return list;
-}
 
 /* ---- the request ---- */
 
@@ -205,7 +32,7 @@ static int overlay(json_t *spec, const json_t *flags)
     return 0;
 }
 
-static nq_status written_spec(const submit_input *input, json_t **spec, nq_error *err)
+static nq_status written_spec(const nq_submit_input *input, json_t **spec, nq_error *err)
 {
     const char *file = input->base.count > 0 ? input->base.arguments[0] : input->file;
     nq_status status = NQ_OK;
@@ -227,7 +54,7 @@ static nq_status written_spec(const submit_input *input, json_t **spec, nq_error
 }
 
 /* A token of our own makes it safe to send a request again after a broken connection. */
-static json_t *token_of(const submit_input *input)
+static json_t *token_of(const nq_submit_input *input)
 {
     unsigned char random[16];
     char text[2 * sizeof random + 1];
@@ -240,7 +67,7 @@ static json_t *token_of(const submit_input *input)
     return json_string(text);
 }
 
-static json_t *specs_of(const submit_input *input, const json_t *spec)
+static json_t *specs_of(const nq_submit_input *input, const json_t *spec)
 {
     json_t *specs = json_array();
     for (size_t i = 0; specs && i < json_array_size(input->models); i++) {
@@ -251,7 +78,7 @@ static json_t *specs_of(const submit_input *input, const json_t *spec)
     return specs;
 }
 
-static nq_status build_request(const submit_input *input, json_t **request, nq_error *err)
+static nq_status build_request(const nq_submit_input *input, json_t **request, nq_error *err)
 {
     json_t *spec = NULL;
     *request = NULL;
@@ -279,7 +106,7 @@ static nq_status build_request(const submit_input *input, json_t **request, nq_e
     return status;
 }
 
-static nq_status send_submit(nq_client *client, const submit_input *input, json_t **reply,
+static nq_status send_submit(nq_client *client, const nq_submit_input *input, json_t **reply,
                              nq_error *err)
 {
     json_t *request = NULL;
@@ -349,7 +176,7 @@ static nq_status target_of(const json_t *reply, nq_target *target, char text[NQ_
     return NQ_OK;
 }
 
-static void print_submitted(nq_client *client, const submit_input *input, json_t *reply,
+static void print_submitted(nq_client *client, const nq_submit_input *input, json_t *reply,
                             const char *name)
 {
     const json_t *jobs = json_object_get(reply, "jobs");
@@ -405,7 +232,7 @@ static int wait_for(nq_client *client, nq_target target, const char *name)
     return code;
 }
 
-static int submit(nq_client *client, const submit_input *input)
+static int submit(nq_client *client, const nq_submit_input *input)
 {
     nq_error err = {0};
     json_t *reply = NULL;
@@ -426,18 +253,10 @@ static int submit(nq_client *client, const submit_input *input)
 
 int nq_verb_submit(nq_client *client, int argc, char **argv)
 {
-    const struct argp argp = {
-        .options = all_options(),
-        .parser = parse,
-        .args_doc = "[SPEC.json]",
-        .doc = "Queues a job: a network, how it is quantized, and the images to score it on.\v ",
-        .children = nq_common_children,
-        .help_filter = list_presets};
-    submit_input input = {
-        .base = {.client = client, .most = 1}, .flags = json_object(), .models = json_array()};
-    nq_verb_parse(&argp, argc, argv, &input);
-    int code = submit(client, &input);
-    json_decref(input.flags);
-    json_decref(input.models);
+    nq_submit_input input = {.base = {.client = client}};
+    nq_error err = {0};
+    nq_status status = nq_submit_parse(argc, argv, &input, &err);
+    int code = status == NQ_OK ? submit(client, &input) : nq_client_finish(client, status, &err);
+    nq_submit_free(&input);
     return code;
 }

@@ -127,7 +127,11 @@ nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err);
  */
 json_t *nq_spec_to_json(const nq_spec *spec);
 
-/* The table as text for `netqctl submit --help` or (markdown != 0) as docs/job-spec.md. */
+/* What a key takes, in a few words: "2..8; default 8". */
+#define NQ_SPEC_VALUES 256
+void nq_spec_describe(const nq_spec_field *field, char text[NQ_SPEC_VALUES]);
+
+/* The table as text for `netqctl spec` or (markdown != 0) as docs/job-spec.md. */
 void nq_spec_print_help(FILE *out, int markdown);
 
 #endif

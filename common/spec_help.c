@@ -1,9 +1,10 @@
-/* The table of the job spec as text: `netqctl submit --help` and docs/job-spec.md. */
+/* The table of the job spec as text: `netqctl spec`, `netqctl submit --help` and docs/job-spec.md.
+ */
 #include "common/spec.h"
 
 #include <string.h>
 
-enum { HELP_COLUMN = 30, HELP_WIDTH = 79, TEXT_SIZE = 256 };
+enum { HELP_COLUMN = 30, HELP_WIDTH = 79, TEXT_SIZE = NQ_SPEC_VALUES / 2 };
 
 /* "2..8", "per_tensor | per_channel", "a path": what may stand there. */
 static void describe_values(const nq_spec_field *field, char text[TEXT_SIZE])
@@ -31,6 +32,15 @@ static const char *describe_standard(const nq_spec_field *field)
     return *field->standard ? field->standard : "[]";
 }
 
+void nq_spec_describe(const nq_spec_field *field, char text[NQ_SPEC_VALUES])
+{
+    const char *standard = describe_standard(field);
+    char values[TEXT_SIZE];
+    describe_values(field, values);
+    snprintf(text, NQ_SPEC_VALUES, "%s%s%s", values, standard ? "; default " : "",
+             standard ? standard : "");
+}
+
 /* Words from column HELP_COLUMN on, broken before HELP_WIDTH; the cursor is at `column`. */
 static void print_words(FILE *out, const char *text, int column)
 {
@@ -54,11 +64,9 @@ static void print_plain(FILE *out)
 {
     for (size_t i = 0; i < nq_spec_field_count; i++) {
         const nq_spec_field *field = &nq_spec_fields[i];
-        const char *standard = describe_standard(field);
-        char values[TEXT_SIZE], text[4 * TEXT_SIZE];
-        describe_values(field, values);
-        snprintf(text, sizeof text, "%s [%s%s%s]", field->help, values,
-                 standard ? "; default " : "", standard ? standard : "");
+        char values[NQ_SPEC_VALUES], text[1024];
+        nq_spec_describe(field, values);
+        snprintf(text, sizeof text, "%s [%s]", field->help, values);
         int column = fprintf(out, "  %s ", field->key);
         print_words(out, text, column);
     }
