@@ -12,7 +12,7 @@ bool nq_job_ended(const json_t *job);
 int nq_job_exit(const json_t *job);
 
 /* "score 120/634 (19 %), 210.5/s, 0:02 left"; "" without progress. */
-#define NQ_LONG_TEXT 256
+#define NQ_LONG_TEXT 384
 void nq_job_progress(const json_t *job, char text[NQ_LONG_TEXT]);
 
 /* "120/634", and the time left of the stage; "" where unknown. */

@@ -198,7 +198,7 @@ static void print_submitted(nq_client *client, const nq_submit_input *input, jso
 
 /* ---- waiting ---- */
 
-static char interrupted_text[160];
+static char interrupted_text[300];
 
 static void interrupted(int signal_number)
 {
