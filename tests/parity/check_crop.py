@@ -2,7 +2,7 @@
 """check_crop.py CROP_DUMP FOLDER...: netq's crops against Pillow's and torchvision's, byte for byte.
 
 CROP_DUMP is the built program tests/parity/crop_dump.c. Prints TAP: a line for the normalised
-pixel values, then one a folder (any tree of files) with the number of files, of files and bytes
+pixel values, then one a folder (any tree of .jpg/.jpeg) with the number of files, of files and bytes
 that differ. A file must give the same bytes on both sides or be refused on both. Needs Pillow and
 torchvision.
 """
@@ -61,7 +61,7 @@ def check_folder(netq, folder):
     files = refused = differing = bytes_differing = 0
     for root, folders, names in os.walk(folder):
         folders.sort()
-        for name in sorted(names):
+        for name in sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg"))):
             path = os.path.join(root, name)
             want, got = pillow_crop(path), netq.crop(path)
             files += 1

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Makes the image fixtures in this folder, and expected.txt: what Pillow and torchvision make of each.
+"""Makes the image fixtures in this folder, expected.txt (what Pillow and torchvision make of each), and
+the seeds of tests/fuzz/fuzz_image.c.
 
     /usr/bin/python3 make_images.py            files and list
     /usr/bin/python3 make_images.py expected   the list alone, from the files that are there
@@ -262,16 +263,47 @@ def png_files():
     return {"png_" + name: data for name, data in f.items()}
 
 
+def fuzz_seeds(encode):
+    """One tiny file of each kind."""
+    small, cmyk = picture(20, 18), picture(20, 18, 4)
+    f = {"grey": encode(small[:, :, :1], "grey", "1x1"),
+         "cmyk": encode(cmyk, "cmyk", "1x1,1x1,1x1,1x1"),
+         "ycck": encode(cmyk, "ycck", "2x1,1x1,1x1,2x1"),
+         "rgb": encode(small, "rgb", "1x1,1x1,1x1"),
+         "420": encode(small, "ycc", "2x2,1x1,1x1"),
+         "411": encode(small, "ycc", "4x1,1x1,1x1"),
+         "progressive": encode(small, "ycc", "2x2,1x1,1x1", "progressive"),
+         "arithmetic": encode(small, "ycc", "1x1,1x1,1x1", "arithmetic"),
+         "arithmetic_progressive": encode(small, "ycc", "1x1,1x1,1x1", "arithmetic", "progressive"),
+         "scans": encode(small, "ycc", "1x2,1x1,1x1", "scans"),
+         "restart": encode(small, "ycc", "1x1,1x1,1x1", "restart")}
+    f["first_scan"] = f["progressive"][:scan_ends(f["progressive"])[0]] + b"\xff\xd9"
+    samples = small.astype(int)
+    colours = png_chunk(b"PLTE", bytes(range(48)))
+    for interlace in (False, True):
+        f[f"png_rgb_{interlace:d}"] = png(samples, 8, 2, interlace)
+        f[f"png_grey_16_{interlace:d}"] = png(samples[:, :, :1] * 2, 16, 0, interlace)
+        f[f"png_palette_{interlace:d}"] = png(samples[:, :, :1] >> 4, 4, 3, interlace, colours)
+        f[f"png_grey_alpha_{interlace:d}"] = png(samples[:, :, :2], 8, 4, interlace)
+    return f
+
+
+def write_all(folder, files, extension):
+    os.makedirs(folder, exist_ok=True)
+    for old in os.listdir(folder):
+        if old.endswith(extension):
+            os.unlink(os.path.join(folder, old))
+    for name, data in files.items():
+        with open(os.path.join(folder, name + extension), "wb") as f:
+            f.write(data)
+
+
 def write_files():
     with tempfile.TemporaryDirectory() as folder:
-        jpegs = jpeg_files(Encoder(folder))
-    files = {**jpegs, **damaged_jpeg_files(jpegs), **png_files()}
-    for old in os.listdir(HERE):
-        if old.endswith(".JPEG"):
-            os.unlink(os.path.join(HERE, old))
-    for name, data in files.items():
-        with open(os.path.join(HERE, name + ".JPEG"), "wb") as f:
-            f.write(data)
+        encode = Encoder(folder)
+        jpegs, seeds = jpeg_files(encode), fuzz_seeds(encode)
+    write_all(HERE, {**jpegs, **damaged_jpeg_files(jpegs), **png_files()}, ".JPEG")
+    write_all(os.path.join(HERE, "..", "..", "fuzz", "corpus", "image"), seeds, ".img")
 
 
 def write_expected():
