@@ -1,0 +1,38 @@
+#include "server/estimate.h"
+
+#include "common/arch.h"
+#include <string.h>
+
+#define BYTES_A_CHANNEL_FLOAT 16    /* four BN values of a channel in the checkpoint */
+#define BYTES_A_CHANNEL       8     /* scale and bias in model.safetensors */
+#define FIXED_BYTES           16384 /* header, activation parameters */
+#define BYTES_A_PREDICTION    64    /* a record of the journal, and its line of output.txt */
+
+int64_t nq_estimate_model_size(const nq_spec *spec, const char *arch, int64_t checkpoint_bytes,
+                               int64_t quantized_bytes)
+{
+    const nq_arch *a = nq_arch_find(arch);
+    if (spec->kind == NQ_JOB_QUANTIZED_FILE)
+        return quantized_bytes;
+    if (spec->kind == NQ_JOB_FLOAT || !a)
+        return checkpoint_bytes;
+    int64_t weights = (checkpoint_bytes - BYTES_A_CHANNEL_FLOAT * (int64_t)a->channels) / 4;
+    if (weights > (int64_t)a->weights)
+        weights = (int64_t)a->weights;
+    if (weights < 0)
+        weights = 0;
+    int64_t fewer = ((int64_t)a->weights - weights) / (int64_t)a->weights_a_class;
+    int64_t last = (1000 - (fewer < 1000 ? fewer : 1000)) * (int64_t)a->weights_a_class;
+    int64_t bits = weights * spec->weights.bits;
+    for (size_t i = 0; i < spec->keep_count; i++)
+        if (strcmp(spec->keep_8bit[i], "last") == 0)
+            bits += last * (8 - spec->weights.bits);
+    return bits / 8 + BYTES_A_CHANNEL * (int64_t)a->channels + FIXED_BYTES;
+}
+
+int64_t nq_estimate_disk(const nq_job *job, int64_t model_size)
+{
+    int64_t images = job->partial ? job->limit : job->dataset_images;
+    int64_t model = job->kind == NQ_JOB_FLOAT ? 0 : model_size;
+    return model + images * BYTES_A_PREDICTION + FIXED_BYTES;
+}
