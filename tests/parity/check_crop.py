@@ -1,11 +1,14 @@
 #!/usr/bin/python3
-"""check_crop.py CROP_DUMP FOLDER...: netq's crops against Pillow's and torchvision's, byte for byte.
+"""check_crop.py [--tool CROP_DUMP] [--limit N] FOLDER...: netq's crops against Pillow's and
+torchvision's, byte for byte.
 
-CROP_DUMP is the built program tests/parity/crop_dump.c. Prints TAP: a line for the normalised
-pixel values, then one a folder (any tree of .jpg/.jpeg) with the number of files, of files and bytes
-that differ. A file must give the same bytes on both sides or be refused on both. Needs Pillow and
+CROP_DUMP is the built tests/parity/crop_dump.c (default $BUILD/tests/crop_dump). Prints TAP: a line for
+the normalised pixel values, one for the fixtures of tests/data/images, then one a folder (any tree of
+.jpg/.jpeg; with --limit N files spread over it) with the number of files, of files and bytes that
+differ. A file must give the same bytes on both sides or be refused on both. Needs Pillow and
 torchvision.
 """
+import argparse
 import os
 import struct
 import subprocess
@@ -57,46 +60,57 @@ def check_pixel_table(program):
     return int((numpy.frombuffer(want, "u4") != numpy.frombuffer(got, "u4")).sum())
 
 
-def check_folder(netq, folder):
+def images_of(folder, limit):
+    paths = [os.path.join(root, name) for root, _, names in os.walk(folder) for name in names
+             if name.lower().endswith((".jpg", ".jpeg"))]
+    paths.sort()
+    if limit and limit < len(paths):
+        paths = [paths[i * len(paths) // limit] for i in range(limit)]
+    return paths
+
+
+def check_folder(netq, folder, limit):
     files = refused = differing = bytes_differing = 0
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg"))):
-            path = os.path.join(root, name)
-            want, got = pillow_crop(path), netq.crop(path)
-            files += 1
-            if isinstance(want, str) and isinstance(got, str):
-                refused += 1
-            elif isinstance(want, str) or isinstance(got, str):
-                differing += 1
-                bytes_differing += CROP
-                print(f"# {path}: Pillow {want if isinstance(want, str) else 'reads it'}, "
-                      f"netq {got if isinstance(got, str) else 'reads it'}")
-            elif want != got:
-                n = int((numpy.frombuffer(want, "u1") != numpy.frombuffer(got, "u1")).sum())
-                differing += 1
-                bytes_differing += n
-                print(f"# {path}: {n} bytes differ")
+    for path in images_of(folder, limit):
+        want, got = pillow_crop(path), netq.crop(path)
+        files += 1
+        if isinstance(want, str) and isinstance(got, str):
+            refused += 1
+        elif isinstance(want, str) or isinstance(got, str):
+            differing += 1
+            bytes_differing += CROP
+            print(f"# {path}: Pillow {want if isinstance(want, str) else 'reads it'}, "
+                  f"netq {got if isinstance(got, str) else 'reads it'}")
+        elif want != got:
+            n = int((numpy.frombuffer(want, "u1") != numpy.frombuffer(got, "u1")).sum())
+            differing += 1
+            bytes_differing += n
+            print(f"# {path}: {n} bytes differ")
     return files, refused, differing, bytes_differing
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--tool", default=os.path.join(os.environ.get("BUILD", "build/release"), "tests/crop_dump"))
+    arguments.add_argument("--limit", type=int, default=0)
+    arguments.add_argument("folders", nargs="+")
+    a = arguments.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    program, failed = sys.argv[1], 0
+    fixtures = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "images")
+    checks = [("the fixtures", fixtures, 0)] + [(f, f, a.limit) for f in a.folders]
+    program, failed = a.tool, 0
     wrong = check_pixel_table(program)
     failed += wrong > 0
     print(f"{'not ok' if wrong else 'ok'} 1 - normalised pixels: 768 values, {wrong} differ", flush=True)
     netq = Netq(program)
-    for number, folder in enumerate(sys.argv[2:], 2):
-        files, refused, differing, bytes_differing = check_folder(netq, folder)
+    for number, (title, folder, limit) in enumerate(checks, 2):
+        files, refused, differing, bytes_differing = check_folder(netq, folder, limit)
         bad = differing > 0 or files == 0
         failed += bad
-        print(f"{'not ok' if bad else 'ok'} {number} - crops of {folder}: {files} files "
+        print(f"{'not ok' if bad else 'ok'} {number} - crops of {title}: {files} files "
               f"({refused} refused by both), {differing} differ, {bytes_differing} bytes differ", flush=True)
-    print(f"1..{len(sys.argv) - 1}")
+    print(f"1..{len(checks) + 1}")
     sys.exit(failed > 0)
 
 
