@@ -158,25 +158,44 @@ static nq_status read_layer(nq_safetensors *file, nq_qmodel *model, int i, nq_er
     return NQ_OK;
 }
 
+/* Parameters as the file has them, a row each. */
+typedef struct {
+    const uint8_t *scale, *zero, *qmax;
+} param_rows;
+
+static nq_status take_rows(nq_safetensors *file, const char *stem, size_t count, param_rows *rows,
+                           nq_error *err)
+{
+    const nq_st_tensor bytes = nq_layout_vector(NQ_ST_U8, count);
+    const void *scale = NULL, *zero = NULL, *qmax = NULL;
+    nq_status status = take(file, stem, "scale", nq_layout_vector(NQ_ST_F32, count), &scale, err);
+    if (status == NQ_OK)
+        status = take(file, stem, "zero_point", bytes, &zero, err);
+    if (status == NQ_OK)
+        status = take(file, stem, "qmax", bytes, &qmax, err);
+    *rows = (param_rows){scale, zero, qmax};
+    return status;
+}
+
+static nq_qparams row_at(const param_rows *rows, size_t i)
+{
+    nq_qparams p = {.zero_point = rows->zero[i], .qmax = rows->qmax[i]};
+    memcpy(&p.scale, rows->scale + i * sizeof p.scale, sizeof p.scale);
+    return p;
+}
+
 static nq_status read_activations(nq_safetensors *file, nq_qmodel *model, nq_error *err)
 {
     const size_t count = (size_t)model->graph.count;
-    const nq_st_tensor bytes = nq_layout_vector(NQ_ST_U8, count);
-    const nq_st_tensor floats = nq_layout_vector(NQ_ST_F32, count);
-    const void *scale, *zero, *qmax, *bits;
-    nq_status status = take(file, "activation", "scale", floats, &scale, err);
+    const void *bits = NULL;
+    param_rows rows;
+    nq_status status = take_rows(file, "activation", count, &rows, err);
     if (status == NQ_OK)
-        status = take(file, "activation", "zero_point", bytes, &zero, err);
-    if (status == NQ_OK)
-        status = take(file, "activation", "qmax", bytes, &qmax, err);
-    if (status == NQ_OK)
-        status = take(file, "weight", "bits", bytes, &bits, err);
+        status = take(file, "weight", "bits", nq_layout_vector(NQ_ST_U8, count), &bits, err);
     for (size_t i = 0; i < count && status == NQ_OK; i++) {
         nq_qnode *q = &model->nodes[i];
         const nq_node *n = &model->graph.nodes[i];
-        memcpy(&q->out.scale, (const uint8_t *)scale + i * sizeof(float), sizeof(float));
-        q->out.zero_point = ((const uint8_t *)zero)[i];
-        q->out.qmax = ((const uint8_t *)qmax)[i];
+        q->out = row_at(&rows, i);
         q->weight_bits = ((const uint8_t *)bits)[i];
         bool layer = nq_node_has_weight(n);
         if (layer ? q->weight_bits < 2 || q->weight_bits > 8 : q->weight_bits != 0)
@@ -190,28 +209,21 @@ static nq_status read_tables(nq_safetensors *file, nq_qmodel *model, nq_error *e
     const nq_st_tensor *t = nq_safetensors_take(file, "requantize.node");
     if (!t)
         return NQ_OK;
-    const size_t rows = t->rank == 1 ? t->shape[0] : 0;
-    const nq_st_tensor bytes = nq_layout_vector(NQ_ST_U8, rows);
-    const void *node, *scale, *zero, *qmax;
+    const size_t count = t->rank == 1 ? t->shape[0] : 0;
+    const void *node = NULL;
+    param_rows rows;
     nq_status status =
-        take(file, "requantize", "node", nq_layout_vector(NQ_ST_I32, rows), &node, err);
+        take(file, "requantize", "node", nq_layout_vector(NQ_ST_I32, count), &node, err);
     if (status == NQ_OK)
-        status = take(file, "requantize", "scale", nq_layout_vector(NQ_ST_F32, rows), &scale, err);
-    if (status == NQ_OK)
-        status = take(file, "requantize", "zero_point", bytes, &zero, err);
-    if (status == NQ_OK)
-        status = take(file, "requantize", "qmax", bytes, &qmax, err);
-    for (size_t row = 0; row < rows && status == NQ_OK; row++) {
+        status = take_rows(file, "requantize", count, &rows, err);
+    for (size_t row = 0; row < count && status == NQ_OK; row++) {
         int32_t i;
         memcpy(&i, (const uint8_t *)node + row * sizeof i, sizeof i);
         if (i < 0 || i >= model->graph.count || !nq_node_has_weight(&model->graph.nodes[i]) ||
             model->nodes[i].has_table)
             return nq_fail(err, NQ_ERR_INPUT, "requantize.node: %d is no layer or occurs twice", i);
-        nq_qnode *q = &model->nodes[i];
-        q->has_table = true;
-        memcpy(&q->in.scale, (const uint8_t *)scale + row * sizeof(float), sizeof(float));
-        q->in.zero_point = ((const uint8_t *)zero)[row];
-        q->in.qmax = ((const uint8_t *)qmax)[row];
+        model->nodes[i].has_table = true;
+        model->nodes[i].in = row_at(&rows, row);
     }
     return status;
 }
