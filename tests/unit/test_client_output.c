@@ -139,7 +139,7 @@ static void tables(void **state)
     text = printed_table(40, false); /* an optional one goes */
     assert_string_equal(text, "JOB  STATE   DATASET   REASON\n"
                               "1    done    imagenet  -\n"
-                              "123  queued  v\xc3\xa4l       it waits for?12...\n");
+                              "123  queued  v\xc3\xa4l       it waits for?1...\n");
     free(text);
     text = printed_table(0, true);
     assert_non_null(strstr(text, "\033[32mdone\033[0m    imagenet"));
