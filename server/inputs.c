@@ -99,17 +99,17 @@ static nq_status try_root(const nq_config *config, const char *root, const char 
                           nq_place *place, nq_error *err)
 {
     int fd;
-    nq_error as_file = {0};
+    nq_error as_file = {0}; /* apart from err, which may hold an earlier root's */
     bool is_folder = false;
     nq_status status = nq_file_open_beneath(root, path, O_RDONLY, &fd, &as_file);
-    if (status != NQ_OK && folder) {
-        status = nq_file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, &fd, err);
+    if (status == NQ_ERR_INPUT && folder) {
+        status = nq_file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, &fd, &as_file);
         is_folder = true;
-    } else if (status != NQ_OK) {
-        *err = as_file;
     }
-    if (status != NQ_OK)
+    if (status != NQ_OK) {
+        *err = as_file;
         return status;
+    }
     if (!config->private) {
         status = check_mode(fd, path, err);
         if (status == NQ_OK)
