@@ -60,7 +60,7 @@ void nq_connection_close_idle(nq_daemon *daemon)
     for (nq_connection *c = daemon->connections, *next; c; c = next) {
         next = c->next;
         c->close_after_reply = true;
-        if (!c->call && !c->writing)
+        if (!c->call && (!c->writing || c->watch))
             nq_connection_close(c);
     }
 }

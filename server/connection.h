@@ -28,7 +28,7 @@ struct nq_connection {
 /* The listener's callback. */
 void nq_connection_accept(uv_stream_t *listener, int status);
 void nq_connection_close(nq_connection *connection);
-/* Closes all that wait for nothing; the others after their present reply. */
+/* Closes all that wait for nothing, and watchers; the others after their present reply. */
 void nq_connection_close_idle(nq_daemon *daemon);
 
 /*

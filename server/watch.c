@@ -87,9 +87,7 @@ static nq_status ask(nq_store *store, nq_store_request *request, nq_error *err)
 
 static void sent(nq_connection *c)
 {
-    if (c->close_after_reply)
-        nq_connection_close(c);
-    else if (c->watch)
+    if (c->watch)
         flush(c->watch);
 }
 
