@@ -354,6 +354,10 @@ static char *next_line(char *out, int room, void *stream)
     out[n] = 0;
     const char *start = out + strspn(out, " \t");
     const char *close = *start == '[' ? strchr(start, ']') : NULL;
+    if (*start == '[' && !close) {
+        refuse(p, NQ_ERR_INPUT, "the section's name has no ]");
+        return NULL;
+    }
     if (close) {
         char section[LINE_MOST];
         snprintf(section, sizeof section, "%.*s", (int)(close - start - 1), start + 1);
