@@ -271,6 +271,7 @@ int nq_client_main(int argc, char **argv)
         .children = nq_common_children,
         .help_filter = list_verbs};
     setlocale(LC_CTYPE, "");
+    setvbuf(stderr, NULL, _IOLBF, 0);
     argp_program_version = "netqctl " NQ_VERSION;
     argp_err_exit_status = NQ_EXIT_USAGE;
     if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &input) != 0 || !input.verb)

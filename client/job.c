@@ -72,8 +72,11 @@ static void append(char *text, size_t size, const char *name, double value, int 
 void nq_job_outcome(const json_t *job, char text[NQ_LONG_TEXT])
 {
     const json_t *result = json_object_get(job, "result");
+    const char *state = nq_view_text(job, "state");
     *text = 0;
-    if (strcmp(nq_view_text(job, "state"), "done") != 0) {
+    if (strcmp(state, "running") == 0)
+        return;
+    if (strcmp(state, "done") != 0) {
         snprintf(text, NQ_LONG_TEXT, "%s", nq_view_text(job, "reason"));
         return;
     }
@@ -165,7 +168,8 @@ void nq_job_print(const json_t *job, FILE *out)
         fprintf(out, " (group g%lld)", nq_view_int(job, "group", -1));
     fprintf(out, ": %s%s%s\n", nq_colour_on(nq_colour_of_state(state), colour), clean,
             nq_colour_off(nq_colour_of_state(state), colour));
-    line(out, "reason", nq_view_text(job, "reason"));
+    if (strcmp(state, "running") != 0)
+        line(out, "reason", nq_view_text(job, "reason"));
     nq_job_progress(job, text);
     line(out, "progress", text);
     line(out, "model", nq_view_text(job, "model"));

@@ -19,7 +19,8 @@ void nq_job_progress(const json_t *job, char text[NQ_LONG_TEXT]);
 void nq_job_count(const json_t *job, char text[NQ_TEXT]);
 void nq_job_left(const json_t *job, char text[NQ_TEXT]);
 
-/* "top-1 67.98 %, top-5 93.38 %, ratio 75.02 %, 12 s" of a done job; the reason of others. */
+/* "top-1 67.98 %, top-5 93.38 %, ratio 75.02 %, 12 s" of a done job; "" of one that runs; the
+ * reason of others. */
 void nq_job_outcome(const json_t *job, char text[NQ_LONG_TEXT]);
 
 /* One job in detail, a line a fact. */

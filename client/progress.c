@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BAR = 24, MOST_LINE = 512, MOST_BARS = 8 };
+enum { BAR = 24, SHORTEST_BAR = 8, MOST_LINE = 512, MOST_BARS = 8 };
 
 typedef struct {
     long long id;
@@ -92,36 +92,58 @@ static void print_line(const nq_progress *p, const entry *e, const char *what, n
             what, nq_colour_off(colour, p->coloured), *clean && *what ? " " : "", clean);
 }
 
-/* "12 resnet18 baseline  score      [=======>      ]  45 %  285/634  210.5/s  0:02 left" */
+/* Cuts text in place to fewer than `width` columns; 0: not at all. */
+static void cut_line(char *text, int width)
+{
+    size_t length = strlen(text);
+    while (width > 0 && length > 0 && nq_format_columns(text) >= width) {
+        do
+            length--;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80);
+        text[length] = 0;
+    }
+}
+
+static void draw_share(char bar[BAR + 3], int width, double share)
+{
+    int full = (int)(share * width);
+    bar[0] = '[';
+    memset(bar + 1, '=', (size_t)full);
+    memset(bar + 1 + full, ' ', (size_t)(width - full));
+    if (full < width)
+        bar[1 + full] = '>';
+    bar[width + 1] = ']';
+    bar[width + 2] = 0;
+}
+
+/*
+ * "12 resnet18 baseline  score      [=======>      ]  45 %  285/634  210.5/s  0:02 left". Where
+ * that is too wide the bar becomes shorter, down to SHORTEST_BAR, then the names go.
+ */
 static void make_bar(const nq_progress *p, entry *e, const json_t *job)
 {
-    const json_t *progress = json_object_get(job, "progress");
-    double rate = nq_view_real(progress, "rate");
-    double share = e->total > 0 ? fmin(fmax(e->done / e->total, 0), 1) : 0;
-    int full = (int)(share * BAR);
-    char bar[BAR + 1], count[NQ_TEXT], left[NQ_TEXT], speed[NQ_TEXT] = "";
-    memset(bar, '=', (size_t)full);
-    memset(bar + full, ' ', (size_t)(BAR - full));
-    if (full < BAR)
-        bar[full] = '>';
-    bar[BAR] = 0;
+    double rate = nq_view_real(json_object_get(job, "progress"), "rate");
+    double share = e->total > 0 && e->done > 0 ? fmin(e->done / e->total, 1) : 0;
+    char bar[BAR + 3] = "", count[NQ_TEXT], left[NQ_TEXT], speed[NQ_TEXT] = "";
+    char head[3 * NQ_TEXT], tail[4 * NQ_TEXT];
     nq_job_count(job, count);
     nq_job_left(job, left);
     if (rate > 0)
         snprintf(speed, sizeof speed, "%.1f/s", rate);
-    if (e->total > 0)
-        snprintf(e->bar, sizeof e->bar, "%lld %s  %-10s [%s] %3.0f %%  %s  %s  %s%s", e->id,
-                 e->name, e->stage, bar, floor(100 * share), count, speed, left,
-                 *left ? " left" : "");
-    else
-        snprintf(e->bar, sizeof e->bar, "%lld %s  %-10s %s", e->id, e->name, e->stage, count);
-    size_t length = strlen(e->bar);
-    while (p->width > 0 && length > 0 && nq_format_columns(e->bar) >= p->width) {
-        do
-            length--;
-        while (length > 0 && ((unsigned char)e->bar[length] & 0xc0) == 0x80);
-        e->bar[length] = 0;
+    snprintf(tail, sizeof tail, "%3.0f %%  %s  %s  %s%s", floor(100 * share), count, speed, left,
+             *left ? " left" : "");
+    snprintf(head, sizeof head, "%lld %s  %-10s", e->id, e->name, e->stage);
+    int room = p->width - nq_format_columns(head) - nq_format_columns(tail) - 5;
+    if (p->width > 0 && room < SHORTEST_BAR) {
+        snprintf(head, sizeof head, "%lld  %-10s", e->id, e->stage);
+        room = p->width - nq_format_columns(head) - nq_format_columns(tail) - 5;
     }
+    if (p->width == 0 || room > BAR)
+        room = BAR;
+    if (e->total > 0 && room > 0)
+        draw_share(bar, room, share);
+    snprintf(e->bar, sizeof e->bar, "%s %s %s", head, bar, e->total > 0 ? tail : count);
+    cut_line(e->bar, p->width);
 }
 
 /* ---- what has changed ---- */

@@ -222,6 +222,29 @@ static void live_progress(void **state)
     free(text);
 }
 
+static void bars_fit(void **state)
+{
+    (void)state;
+    for (int width = 1; width < 120; width++) {
+        char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+        nq_progress *p = nq_progress_new(out, true, false, width);
+        show(p, RUNNING("{\"stage\":\"score\",\"done\":120,\"total\":634,\"rate\":210.5,"
+                        "\"eta_s\":2.4}"));
+        fflush(out);
+        assert_true(nq_format_columns(text) <= width); /* with the line's end */
+        if (width >= 62)
+            assert_non_null(strstr(text, "0:02 left"));
+        if (width >= 80 || (width >= 62 && width < 75))
+            assert_non_null(
+                strstr(text, width >= 80 ? "12 resnet18 baseline  score" : "12  score"));
+        nq_progress_end(p);
+        fclose(out);
+        free(text);
+    }
+}
+
 /* Objects of the wrong shape, numbers without bounds: nothing but odd lines may come of them. */
 static void hostile_progress(void **state)
 {
@@ -322,6 +345,7 @@ int main(void)
         cmocka_unit_test(tables),
         cmocka_unit_test(plain_progress),
         cmocka_unit_test(live_progress),
+        cmocka_unit_test(bars_fit),
         cmocka_unit_test(hostile_progress),
         cmocka_unit_test(paths_become_absolute),
         cmocka_unit_test(flags_of_keys),
