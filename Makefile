@@ -15,8 +15,8 @@ CC      := gcc
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla -Werror
 CFLAGS  := -std=gnu11 -g $(OPTIMIZE) -ffp-contract=off -fno-math-errno -D_GNU_SOURCE -I. $(WARN)
-LDFLAGS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined)
 comma   := ,
+LDFLAGS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined)
 
 LIBS_COMMON := -ljansson -lcrypto -lz -lm -lpthread
 LIBS_WORKER := -ldnnl -lgomp -ljpeg -lpng -lzip $(LIBS_COMMON)
