@@ -4,6 +4,7 @@
 #include "client/table.h"
 #include "client/verbs.h"
 
+#include <math.h>
 #include <string.h>
 
 static nq_status print_table(nq_client *client, const json_t *datasets, nq_error *err)
@@ -48,7 +49,7 @@ static void print_verdicts(nq_client *client, const json_t *dataset)
     json_t *score;
     json_array_foreach(json_object_get(dataset, "float"), i, score)
     {
-        char name[NQ_TEXT], model[NQ_TEXT], verdict[1024], top1[NQ_TEXT], expected[NQ_TEXT];
+        char name[NQ_TEXT], model[NQ_TEXT], verdict[1024], top1[NQ_TEXT], expected[NQ_TEXT] = "";
         const char *text = nq_view_text(score, "verdict");
         bool wrong = strncmp(text, "your labels", 11) == 0;
         nq_colour shade = wrong ? NQ_RED : strcmp(text, "ok") == 0 ? NQ_GREEN : NQ_PLAIN;
@@ -56,10 +57,11 @@ static void print_verdicts(nq_client *client, const json_t *dataset)
         nq_format_clean(nq_view_text(score, "model"), model, sizeof model);
         nq_format_clean(text, verdict, sizeof verdict);
         nq_format_real(nq_view_real(score, "top1"), 2, top1);
-        nq_format_real(nq_view_real(score, "expected"), 2, expected);
-        fprintf(client->out, "%s: float %s (job %lld) has top-1 %s, expected %s: %s%s%s\n", name,
-                model, nq_view_int(score, "job", -1), top1, expected, nq_colour_on(shade, colour),
-                verdict, nq_colour_off(shade, colour));
+        if (isfinite(nq_view_real(score, "expected")))
+            snprintf(expected, sizeof expected, ", expected %.2f", nq_view_real(score, "expected"));
+        fprintf(client->out, "%s: float %s (job %lld) has top-1 %s%s: %s%s%s\n", name, model,
+                nq_view_int(score, "job", -1), top1, expected, nq_colour_on(shade, colour), verdict,
+                nq_colour_off(shade, colour));
     }
 }
 

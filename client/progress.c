@@ -196,7 +196,7 @@ static void show_stage(nq_progress *p, entry *e, const json_t *job)
 
 static void show_state(nq_progress *p, entry *e, const json_t *job)
 {
-    char state[NQ_TEXT], text[NQ_LONG_TEXT];
+    char state[NQ_TEXT], heading[NQ_TEXT + 1], text[NQ_LONG_TEXT];
     nq_format_clean(nq_view_text(job, "state"), state, sizeof state);
     if (strcmp(state, e->state) == 0)
         return;
@@ -209,8 +209,13 @@ static void show_state(nq_progress *p, entry *e, const json_t *job)
     }
     snprintf(e->state, sizeof e->state, "%s", state);
     nq_job_outcome(job, text);
+    /* "held: held by its owner" would say it twice. */
+    size_t length = strlen(state);
+    bool said = length > 0 && strncmp(text, state, length) == 0 && text[length] == ' ';
+    bool colon = *text && !said && strcmp(state, "done") != 0;
+    snprintf(heading, sizeof heading, "%s%s", state, colon ? ":" : "");
     if (ended || *text)
-        print_line(p, e, state, nq_colour_of_state(state), text);
+        print_line(p, e, heading, nq_colour_of_state(state), said ? text + length + 1 : text);
 }
 
 void nq_progress_show(nq_progress *p, const json_t *job)

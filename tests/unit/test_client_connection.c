@@ -3,7 +3,9 @@
 
 #include "client/connection.h"
 #include "client/download.h"
+#include "client/job.h"
 #include "common/hash.h"
+#include "common/random.h"
 #include <fcntl.h>
 
 static nq_connection *connect_to(const fake_daemon *d)
@@ -325,6 +327,44 @@ static void a_file_is_replaced_only_by_the_whole(void **state)
     fake_free(d);
 }
 
+/* Seeded damage to a good conversation: any outcome but a crash, a hang or silence. */
+static void damaged_conversations(void **state)
+{
+    (void)state;
+    static const char good[] =
+        "{\"id\":1,\"ok\":true,\"name\":\"f\",\"bytes\":5,\"sha256\":\"" SHA_OF_HELLO "\",\"job\":"
+        "{\"job\":12,\"state\":\"done\",\"progress\":{\"stage\":\"s\",\"done\":1,\"total\":2},"
+        "\"result\":{\"top1\":1.5}}}\n\0\0\0\5hello\0\0\0\0{\"end\":true}\n";
+    nq_random r;
+    nq_random_init(&r, 1, 0);
+    FILE *nowhere = fopen("/dev/null", "w");
+    for (int round = 0; round < 3000; round++) {
+        char bytes[sizeof good];
+        int fds[2];
+        nq_error err = {0};
+        json_t *reply = NULL;
+        memcpy(bytes, good, sizeof good);
+        for (uint32_t n = nq_random_u32(&r) % 4; n > 0; n--)
+            bytes[nq_random_u32(&r) % (sizeof good - 1)] = (char)nq_random_u32(&r);
+        size_t size = nq_random_u32(&r) % 4 ? sizeof good - 1 : nq_random_u32(&r) % sizeof good;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        assert_int_equal(send(fds[1], bytes, size, 0), (ssize_t)size);
+        shutdown(fds[1], SHUT_WR);
+        nq_client client = {
+            .out = nowhere, .messages = nowhere, .connection = nq_connection_adopt(fds[0])};
+        nq_status status = nq_client_ask(&client, nq_request("get"), &reply, &err);
+        if (status == NQ_OK) {
+            nq_job_print(json_object_get(reply, "job"), nowhere);
+            status = nq_download_stream(&client, reply, nowhere, 0, NULL, &err);
+        }
+        assert_true(status == NQ_OK || *err.text);
+        json_decref(reply);
+        nq_client_close(&client);
+        close(fds[1]);
+    }
+    fclose(nowhere);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +378,7 @@ int main(void)
         cmocka_unit_test(downloads_that_are_not),
         cmocka_unit_test(a_full_chunk_crosses_buffers),
         cmocka_unit_test(a_file_is_replaced_only_by_the_whole),
+        cmocka_unit_test(damaged_conversations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

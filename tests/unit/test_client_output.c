@@ -171,6 +171,8 @@ static void a_life(nq_progress *p)
 {
     show(p, "{\"job\":12,\"model\":\"resnet18\",\"preset\":\"baseline\",\"state\":\"queued\","
             "\"reason\":\"2 jobs before it\"}");
+    show(p, "{\"job\":12,\"model\":\"resnet18\",\"preset\":\"baseline\",\"state\":\"held\","
+            "\"reason\":\"held by its owner\"}");
     show(p, RUNNING("null"));
     show(p, RUNNING("{\"stage\":\"load\",\"done\":0,\"total\":0,\"rate\":null,\"eta_s\":null}"));
     show(p, RUNNING("{\"stage\":\"score\",\"done\":120,\"total\":634,\"rate\":210.5,"
@@ -191,7 +193,8 @@ static void plain_progress(void **state)
     a_life(p);
     nq_progress_end(p);
     fclose(out);
-    assert_string_equal(text, "job 12 resnet18 baseline: queued 2 jobs before it\n"
+    assert_string_equal(text, "job 12 resnet18 baseline: queued: 2 jobs before it\n"
+                              "job 12 resnet18 baseline: held by its owner\n"
                               "job 12 resnet18 baseline: load\n"
                               "job 12 resnet18 baseline: score\n"
                               "job 12 resnet18 baseline: done top-1 67.98 %, top-5 93.38 %, ratio "
