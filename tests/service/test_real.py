@@ -1,0 +1,232 @@
+"""The real worker under the real daemon, on the embedded demo network: results that do not depend on how often it was
+killed, and checkpoints that mean harm."""
+import io
+import os
+import pickle
+import shutil
+import signal
+import zipfile
+
+from tap import BUILD, SOURCE, Daemon, alive, run, test, until
+
+WORKER = os.path.join(BUILD, "netq-worker")
+DEMO = os.path.join(SOURCE, "tests/data/demo")
+CHECKPOINT = os.path.join(DEMO, "shufflenet_v2_x0_5.pth")
+JOB = {"calibrate": {"samples": 64}, "dataset": "demo"}
+
+
+def daemon(**keys):
+    more = "[model demo]\narch = shufflenet_v2_x0_5\ncheckpoint = %s\n[dataset demo]\npath = %s/images\n" % (CHECKPOINT,
+                                                                                                       DEMO)
+    return Daemon(worker=WORKER, more=more, **keys)
+
+
+def child(d):
+    """The pid of the daemon's worker, or None."""
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/stat" % name) as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            if name.isdigit() and int(fields[1]) == d.process.pid and fields[0] != "Z":
+                return int(name)
+        except OSError:
+            pass
+    return None
+
+
+def when_scoring(d, n):
+    """Waits until some images of the job are scored."""
+    with d.client() as c:
+        c.ask("watch", job=n)
+        while True:
+            event = c.line()
+            assert event["event"] == "job", "the job ended too early to be killed"
+            progress = event["job"]["progress"]
+            if progress and progress["stage"] == "score" and 0 < progress["done"] < progress["total"]:
+                return
+
+
+def files(d, n):
+    with d.client() as c:
+        return c.get(job=n)[1], c.get(job=n, file="model.safetensors")[1]
+
+
+_reference = []
+
+
+def reference():
+    """output.txt and the model of an undisturbed job with one thread."""
+    if not _reference:
+        with daemon() as d:
+            n = d.submit("demo", spec=JOB)
+            job = d.wait(n, seconds=120)
+            assert job["state"] == "done", job
+            assert job["result"]["images"] == 250 and job["result"]["top1"] > 80, job
+            _reference.append(files(d, n))
+    return _reference[0]
+
+
+@test("a baseline job on the demo network is done and its artifacts are there")
+def undisturbed():
+    output, model = reference()
+    assert output.startswith(b"In (MB): ") and output.count(b"\n") == 251 and len(model) < 500000
+
+
+@test("two threads give the same bytes")
+def threads():
+    want = reference()
+    with daemon(daemon="") as d:
+        d.stop()
+        with open(d.config) as f:
+            text = f.read().replace("threads = 1", "threads = 2")
+        d.write("netqd.conf", text)
+        d.start()
+        n = d.submit("demo", spec=JOB)
+        assert d.wait(n, seconds=120)["state"] == "done"
+        assert files(d, n) == want
+
+
+def disturbed(kill):
+    want = reference()
+    with daemon() as d:
+        n = d.submit("demo", spec=JOB)
+        when_scoring(d, n)
+        pid = until(lambda: child(d), what="the worker")
+        kill(d, pid)
+        until(lambda: not alive(pid), what="the worker to be gone")
+        if d.process.poll() is not None:
+            d.start()
+        job = d.wait(n, seconds=120)
+        assert job["state"] == "done", job
+        assert files(d, n) == want
+        with d.client() as c:
+            c.ask("logs", job=n)
+            assert c.chunks().count(b"-- ") == 2, "it was not started twice"
+        return job
+
+
+@test("the worker killed with SIGKILL in the middle of scoring: the same bytes")
+def kill_worker():
+    job = disturbed(lambda d, pid: os.kill(pid, signal.SIGKILL))
+    assert job["attempts"] == 2, job
+
+
+@test("the daemon killed with SIGKILL in the middle of scoring: its worker dies, the same bytes")
+def kill_daemon():
+    job = disturbed(lambda d, pid: d.kill())
+    assert job["attempts"] == 1, job
+
+
+@test("both killed with SIGKILL in the middle of scoring: the same bytes")
+def kill_both():
+    def both(d, pid):
+        d.process.kill()
+        os.kill(pid, signal.SIGKILL)
+        d.kill()
+    job = disturbed(both)
+    assert job["attempts"] == 1, job
+
+
+@test("the daemon stopped in the middle of scoring: the same bytes")
+def stop_daemon():
+    job = disturbed(lambda d, pid: d.stop())
+    assert job["attempts"] == 1, job
+
+
+@test("the worker stopped (SIGSTOP): it is taken for hung, killed, and the job is done at the next attempt")
+def stalled():
+    want = reference()
+    with daemon(stall=3) as d:
+        n = d.submit("demo", spec=JOB)
+        when_scoring(d, n)
+        os.kill(until(lambda: child(d), what="the worker"), signal.SIGSTOP)
+        job = d.wait(n, seconds=120)
+        assert job["state"] == "done" and job["attempts"] == 2 and files(d, n) == want, job
+
+
+class System:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/netq-hostile-%d" % os.getpid(),)
+
+
+def archive(path, compression, names):
+    with zipfile.ZipFile(path, "w", compression) as z:
+        for name, data in names:
+            z.writestr(name, data)
+
+
+def without(path, skip):
+    """The demo checkpoint without the last `skip` bytes."""
+    with open(CHECKPOINT, "rb") as f:
+        data = f.read()
+    with open(path, "wb") as f:
+        f.write(data[:-skip])
+
+
+@test("hostile checkpoints are refused with one sentence, and the daemon goes on")
+def hostile():
+    with daemon() as d:
+        pickled = pickle.dumps({"conv1.0.weight": System()}, protocol=2)
+        archive(d.path("share/system.pth"), zipfile.ZIP_STORED, [("a/data.pkl", pickled), ("a/version", b"3\n")])
+        archive(d.path("share/bomb.pth"), zipfile.ZIP_DEFLATED, [("a/data.pkl", bytes(200 << 20))])
+        without(d.path("share/short.pth"), 5000)
+        d.write("share/empty.pth", "")
+        with open(d.path("share/noise.pth"), "wb") as f:
+            f.write(bytes(range(256)) * 64)
+        legacy = io.BytesIO()
+        for value in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}, System()):
+            pickle.dump(value, legacy, protocol=2)
+        with open(d.path("share/legacy.pth"), "wb") as f:
+            f.write(legacy.getvalue())
+        numbers = {}
+        for name in ("system", "bomb", "short", "empty", "noise", "legacy"):
+            numbers[name] = d.submit("demo", spec={**JOB, "checkpoint": name + ".pth"})
+        good = d.submit("demo", spec=JOB)
+        for name, n in numbers.items():
+            job = d.wait(n, seconds=120)
+            assert job["state"] == "failed" and job["attempts"] == 1, (name, job)
+            assert name + ".pth" in job["reason"] and "\n" not in job["reason"], (name, job["reason"])
+            print("# %s: %s" % (name, job["reason"]))
+        assert not os.path.exists("/tmp/netq-hostile-%d" % os.getpid())
+        assert d.wait(good, seconds=120)["state"] == "done" and files(d, good) == reference()
+
+
+@test("a checkpoint that changes after the submit is noticed")
+def changed():
+    with daemon() as d:
+        shutil.copy(CHECKPOINT, d.path("share/copy.pth"))
+        n = d.submit("demo", spec={**JOB, "checkpoint": "copy.pth"}, hold=True)
+        with open(d.path("share/copy.pth"), "r+b") as f:
+            f.seek(200000)
+            f.write(b"x")
+        d.ask("release", job=n)
+        job = d.wait(n, seconds=60)
+        assert job["state"] == "failed" and "changed since the job was submitted" in job["reason"], job
+
+
+@test("model.safetensors of a job, scored again as a quantized file, gives the same labels")
+def quantized():
+    output, model = reference()
+    with daemon() as d:
+        with open(d.path("share/model.safetensors"), "wb") as f:
+            f.write(model)
+        n = d.submit("demo", spec={"dataset": "demo", "preset": "quantized", "quantized": "model.safetensors"})
+        job = d.wait(n, seconds=60)
+        assert job["state"] == "done" and files(d, n)[0] == output, job
+        assert job["result"]["new_model_size"] == len(model)
+
+
+@test("a float job first: agreement with the float network is known")
+def agreement():
+    with daemon() as d:
+        f = d.submit("demo", spec={"dataset": "demo", "preset": "float"})
+        assert d.wait(f, seconds=60)["state"] == "done"
+        n = d.submit("demo", spec=JOB)
+        job = d.wait(n, seconds=60)
+        assert job["state"] == "done" and 0.8 < job["result"]["agreement"] <= 1, job
+        reply = d.ask("diff", a=f, b=n)
+        assert reply["images"] == 250 and reply["changed"] == round(250 * (1 - job["result"]["agreement"]))
+        assert reply["b_right"] == job["result"]["top1_right"]
+
+
+run()
