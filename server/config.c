@@ -323,7 +323,9 @@ static int take_pair(void *user, const char *section, const char *key, const cha
     if (!k)
         return refuse(p, NQ_ERR_INPUT, "%s: is not a key of [%s]; the nearest is %s", key, kind,
                       nearest ? nearest : "unknown");
-    if (!note_given(p, k, section))
+    char canonical[LINE_MOST]; /* however many blanks there are between kind and name */
+    snprintf(canonical, sizeof canonical, "%s%s%s", kind, *name ? " " : "", name);
+    if (!note_given(p, k, canonical))
         return 0;
     void *owner = p->config;
     if (strcmp(kind, "model") == 0)

@@ -93,6 +93,8 @@ static void complaints(void **state)
         {"[daemon]\njobs = 2x\n", "\"2x\" is not a whole number"},
         {"[daemon]\njobs =\n", "\"\" is not a whole number"},
         {"[daemon]\njobs = 1\njobs = 2\n", "conf:3: jobs: is given twice"},
+        {"[model resnet18]\ncheckpoint = y\n[model  resnet18]\ncheckpoint = z\n",
+         "conf:4: checkpoint: is given twice in [model resnet18]"},
         {"[daemon]\nprivate = true\n", "neither yes nor no"},
         {"[daemon]\nlog_level = verbose\n", "the nearest is"},
         {"[daemon]\nstate =\n", "state: has no value"},
