@@ -200,7 +200,7 @@ static int take_real(parser *p, const config_key *k, const char *value, void *ow
     if (!*value || *end || !(number >= (double)k->low && number <= (double)k->high))
         return refuse(p, NQ_ERR_INPUT, "%s: \"%s\" is not a number in %ld..%ld", k->key, value,
                       k->low, k->high);
-    *(double *)((char *)owner + k->offset) = number;
+    memcpy((char *)owner + k->offset, &number, sizeof number);
     ((nq_config_model *)owner)->has_float_top1 = true;
     return 1;
 }
