@@ -24,19 +24,24 @@ static size_t lowest_place(const nq_span *spans, int count, const nq_span *span)
     return offset;
 }
 
+static nq_span *largest_unplaced(nq_span *spans, int count)
+{
+    nq_span *largest = NULL;
+    for (int i = 0; i < count; i++)
+        if (spans[i].offset == UNPLACED && (!largest || spans[i].bytes > largest->bytes))
+            largest = &spans[i];
+    return largest;
+}
+
 size_t nq_arena_assign(nq_span *spans, int count)
 {
     size_t total = 0;
     for (int i = 0; i < count; i++)
         spans[i].offset = UNPLACED;
-    for (int placed = 0; placed < count; placed++) {
-        nq_span *largest = NULL;
-        for (int i = 0; i < count; i++)
-            if (spans[i].offset == UNPLACED && (!largest || spans[i].bytes > largest->bytes))
-                largest = &spans[i];
-        largest->offset = lowest_place(spans, count, largest);
-        if (total < largest->offset + rounded(largest->bytes))
-            total = largest->offset + rounded(largest->bytes);
+    for (nq_span *span; (span = largest_unplaced(spans, count)) != NULL;) {
+        span->offset = lowest_place(spans, count, span);
+        if (total < span->offset + rounded(span->bytes))
+            total = span->offset + rounded(span->bytes);
     }
     return total;
 }
