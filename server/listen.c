@@ -10,9 +10,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG 128
+#define LOOKS   10        /* for a listener that goes away */
+#define LOOK_NS 100000000 /* between two of them */
 
 static nq_status make_parent(const char *path, nq_error *err)
 {
@@ -26,21 +29,36 @@ static nq_status make_parent(const char *path, nq_error *err)
     return status;
 }
 
-/* A socket that a killed daemon left behind is removed; one that somebody listens on is not. */
+/* 0: somebody listens at `path`. */
+static int try_connect(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    strcpy(address.sun_path, path);
+    int code = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    close(fd);
+    return code;
+}
+
+/*
+ * A socket that a killed daemon left behind is removed; one that somebody listens on is not. A
+ * worker that was forked in the moment of the kill holds the old socket until it becomes its own
+ * program: hence the second look.
+ */
 static nq_status clear_path(const char *path, nq_error *err)
 {
     struct stat st;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? NQ_OK : nq_fail_errno(err, errno, "cannot use socket %s", path);
     if (!S_ISSOCK(st.st_mode))
         return nq_fail(err, NQ_ERR_INPUT, "socket: %s exists and is not a socket", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return nq_fail_errno(err, errno, "cannot make a socket");
-    strcpy(address.sun_path, path);
-    int code = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
-    close(fd);
+    int code = try_connect(path);
+    for (int i = 0; code == 0 && i < LOOKS; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+        code = try_connect(path);
+    }
     if (code == 0)
         return nq_fail(err, NQ_ERR_STATE, "another daemon listens on %s", path);
     if (code != ECONNREFUSED)

@@ -9,32 +9,27 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+/* A lock of the process, not of the descriptor: a worker that has been forked and not yet become
+ * its own program must not keep it when the daemon is killed in that moment. */
 static nq_status take_lock(const nq_config *config, int *lock_fd, nq_error *err)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char *path = nq_path_join(config->state, "lock");
-    char holder[32] = "";
     if (!path)
         return nq_fail_nomem(err, "a path", strlen(config->state));
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     nq_status status = fd < 0 ? nq_fail_errno(err, errno, "cannot open %s", path) : NQ_OK;
-    if (status == NQ_OK && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
-        holder[n > 0 ? n : 0] = 0;
-        holder[strcspn(holder, "\n")] = 0;
-        status = errno == EWOULDBLOCK || n >= 0
-                     ? nq_fail(err, NQ_ERR_STATE,
-                               "another netqd (pid %s) works in %s: stop it, or give this one a "
-                               "state folder of its own",
-                               *holder ? holder : "unknown", config->state)
-                     : nq_fail_errno(err, errno, "cannot lock %s", path);
-    }
-    if (status == NQ_OK) {
-        int n = snprintf(holder, sizeof holder, "%d\n", (int)getpid());
-        if (ftruncate(fd, 0) != 0 || pwrite(fd, holder, (size_t)n, 0) != n)
-            status = nq_fail_errno(err, errno, "cannot write %s", path);
+    if (status == NQ_OK && fcntl(fd, F_SETLK, &lock) != 0) {
+        int code = errno;
+        status = nq_fail_errno(err, code, "cannot lock %s", path);
+        if ((code == EACCES || code == EAGAIN) && fcntl(fd, F_GETLK, &lock) == 0)
+            status =
+                nq_fail(err, NQ_ERR_STATE,
+                        "another netqd (pid %d) works in %s: stop it, or give this one a state "
+                        "folder of its own",
+                        (int)lock.l_pid, config->state);
     }
     free(path);
     if (status != NQ_OK && fd >= 0)
