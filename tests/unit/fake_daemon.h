@@ -31,7 +31,8 @@ typedef struct {
     const fake_row *script; /* ended by a row without op */
     int listener, wake[2];
     pthread_t thread;
-    char requests[16384]; /* all request lines, in order */
+    char requests[16384]; /* all request lines, in order; read it once the daemon has stopped */
+    atomic_int answered;
 } fake_daemon;
 
 static void fake_send(int fd, const char *bytes, size_t size, const char *id)
@@ -59,6 +60,7 @@ static bool fake_answer(fake_daemon *d, int fd, const char *line, bool *used)
         used[i] = true;
         fake_send(fd, row->bytes, row->size ? row->size : strlen(row->bytes), id);
         keep = row->then == FAKE_KEEP;
+        atomic_fetch_add(&d->answered, 1);
         break;
     }
     json_decref(request);

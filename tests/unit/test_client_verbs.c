@@ -278,7 +278,8 @@ static void wait_survives_a_restart(void **state)
     waiting w = {.path = d->path, .line = "wait 7"};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_in_thread, &w), 0);
-    usleep(200000);
+    while (atomic_load(&d->answered) < 2)
+        usleep(10000);
     fake_stop(d);
     usleep(300000);
     d->script = after;
