@@ -111,7 +111,8 @@ result = {
     "fingerprint": job["fingerprint"],
     "artifacts": [{"name": n, "bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()}
                   for n, d in sorted(artifacts.items())],
-    "summary": {"images": images, "top1_right": max(0, images - 1 - seed % 3), "top5_right": images, "unreadable": 0,
+    "summary": {"images": images, "top1_right": max(0, images - 1 - seed % 3), "top5_right": images,
+                "unreadable": int(job["spec"]["unreadable"] == "wrong"),
                 "original_model_size": job["checkpoint"]["bytes"], "new_model_size": size,
                 "agreement_same": images if job["run"]["float_output"] else None,
                 "agreement_images": images if job["run"]["float_output"] else 0, "seconds": 0.5},

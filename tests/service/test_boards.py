@@ -25,11 +25,12 @@ def ranks():
         assert board["rows"][0]["weights_bits"] == 8 and board["rows"][0]["preset"] == "baseline"
 
 
-@test("float, partial, failed and cancelled jobs do not rank")
+@test("float, partial, failed and cancelled jobs do not rank, nor those with unreadable images")
 def unranked():
     with Daemon() as d:
         done(d, preset="float", calibrate={"source": "none"})
         done(d, limit=3)
+        done(d, unreadable="wrong")  # the fake worker then found one
         d.wait(d.submit("fail"))
         d.ask("cancel", job=d.submit("ok", hold=True))
         assert d.ask("leaderboard")["boards"] == []
@@ -37,6 +38,13 @@ def unranked():
         assert [r["job"] for b in d.ask("leaderboard")["boards"] for r in b["rows"]] == [whole]
         assert d.ask("leaderboard", dataset="other")["boards"] == []
         assert d.ask("leaderboard", model="slow")["boards"] == []
+
+
+@test("the configuration says what unreadable images do to a job that does not")
+def unreadable():
+    with Daemon(limits="unreadable = wrong") as d:
+        assert d.job(d.submit("ok", hold=True))["spec"]["unreadable"] == "wrong"
+        assert d.job(d.submit("ok", spec={"unreadable": "fail"}, hold=True))["spec"]["unreadable"] == "fail"
 
 
 @test("a group of several models has a row of means, when all of it ranks")

@@ -12,6 +12,7 @@ static struct {
     int countdown; /* calls until the failure; 0: never */
     int forever;   /* all calls after it fail as well */
     int calls;     /* counted while armed or not */
+    int syncs;     /* of them, syncs */
     int code;      /* what the failing call returns */
 } fault_vfs;
 
@@ -55,6 +56,7 @@ static int ff_truncate(sqlite3_file *f, sqlite3_int64 n)
 }
 static int ff_sync(sqlite3_file *f, int flags)
 {
+    fault_vfs.syncs++;
     return fault_hits() ? SQLITE_IOERR_FSYNC : CALL(f, xSync, flags);
 }
 static int ff_size(sqlite3_file *f, sqlite3_int64 *n)
@@ -158,7 +160,7 @@ static void fault_vfs_arm(int nth, int forever, int code)
     fault_vfs.countdown = nth;
     fault_vfs.forever = forever;
     fault_vfs.code = code;
-    fault_vfs.calls = 0;
+    fault_vfs.calls = fault_vfs.syncs = 0;
 }
 
 #endif

@@ -144,6 +144,22 @@ static void columns_survive(void **state)
     nq_store_close(store);
 }
 
+/* A commit is on the disk: the log is synced before it returns. */
+static void commits_are_durable(void **state)
+{
+    (void)state;
+    nq_store *store = must_open();
+    nq_error err = {0};
+    int64_t level;
+    must_add(store, "m", 0);
+    assert_ok(nq_store_number(store, &level, 0, &err, "PRAGMA synchronous", ""), &err);
+    assert_int_equal(level, 2); /* FULL */
+    fault_vfs_arm(0, 0, 0);
+    must_add(store, "m", 0);
+    assert_true(fault_vfs.syncs >= 1);
+    nq_store_close(store);
+}
+
 static void claims_in_order(void **state)
 {
     (void)state;
@@ -592,12 +608,19 @@ int main(void)
     fault_vfs_install();
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(columns_survive), WITH_FOLDER(claims_in_order),
-        WITH_FOLDER(finishing),       WITH_FOLDER(float_labels),
-        WITH_FOLDER(changes),         WITH_FOLDER(newer_and_foreign),
-        WITH_FOLDER(one_fails_alone), WITH_FOLDER(failed_commit_fails_all),
-        WITH_FOLDER(disk_full_once),  WITH_FOLDER(disk_full_forever),
-        WITH_FOLDER(io_error_once),   WITH_FOLDER(io_error_forever),
+        WITH_FOLDER(columns_survive),
+        WITH_FOLDER(commits_are_durable),
+        WITH_FOLDER(claims_in_order),
+        WITH_FOLDER(finishing),
+        WITH_FOLDER(float_labels),
+        WITH_FOLDER(changes),
+        WITH_FOLDER(newer_and_foreign),
+        WITH_FOLDER(one_fails_alone),
+        WITH_FOLDER(failed_commit_fails_all),
+        WITH_FOLDER(disk_full_once),
+        WITH_FOLDER(disk_full_forever),
+        WITH_FOLDER(io_error_once),
+        WITH_FOLDER(io_error_forever),
         WITH_FOLDER(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
