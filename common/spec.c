@@ -268,6 +268,10 @@ static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err
                        "dataset_path: is given together with dataset; choose one");
     if (*spec->dataset_path)
         memset(spec->dataset, 0, sizeof spec->dataset);
+    if (spec->activations.range != NQ_RANGE_MINMAX && spec->activations.qmax != 255)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "activations.range: only minmax goes with activations.qmax 127; set that to "
+                       "255 or choose a preset that does");
     return check_calibration(written, spec, err);
 }
 

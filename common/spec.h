@@ -20,7 +20,15 @@
 #define NQ_SPEC_KEEP 128 /* entries of keep_8bit */
 
 typedef enum { NQ_PER_TENSOR, NQ_PER_CHANNEL } nq_granularity;
-typedef enum { NQ_RANGE_MINMAX } nq_range_method;
+typedef enum {
+    NQ_RANGE_MINMAX,
+    NQ_RANGE_PERCENTILE,
+    NQ_RANGE_MSE,
+    NQ_RANGE_L24,
+    NQ_RANGE_KL,
+    NQ_RANGE_ACIQ
+} nq_range_method;
+typedef enum { NQ_WEIGHT_MINMAX, NQ_WEIGHT_MSE } nq_weight_range;
 typedef enum { NQ_ROUND_NEAREST } nq_rounding;
 typedef enum {
     NQ_CALIBRATE_NONE,
@@ -41,13 +49,14 @@ typedef struct {
     struct {
         int bits; /* 2..8 */
         nq_granularity granularity;
-        nq_range_method range;
+        nq_weight_range range;
         nq_rounding rounding;
     } weights;
     struct {
         int bits; /* 2..8, at the inputs of convolutions and linear layers */
         int qmax; /* upper end that 8-bit scales are computed from: 127 (baseline) or 255 */
         nq_range_method range;
+        int percentile;    /* index into 99, 99.9, 99.99, 99.999, 99.9999 */
         int shortcut_bits; /* 2..8: adds, concatenations, pools and what they read */
     } activations;
     struct {

@@ -13,7 +13,9 @@
 #define ONE_OF(choices, standard)   0, 0, choices, standard
 
 static const char *const granularities[] = {"per_tensor", "per_channel", NULL};
-static const char *const ranges[] = {"minmax", NULL};
+static const char *const weight_ranges[] = {"minmax", "mse", NULL};
+static const char *const ranges[] = {"minmax", "percentile", "mse", "l24", "kl", "aciq", NULL};
+static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9999", NULL};
 static const char *const roundings[] = {"nearest", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const sources[] = {"none", "gaussian", "uniform", "file", NULL};
@@ -41,8 +43,10 @@ const nq_spec_field nq_spec_fields[] = {
     {"weights.granularity", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(granularities, "per_tensor"),
      "One scale for a layer's whole weight tensor, or one for each of its output channels.",
      MEMBER(weights.granularity)},
-    {"weights.range", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ranges, "minmax"),
-     "What a weight scale is taken from: minmax is the largest magnitude.", MEMBER(weights.range)},
+    {"weights.range", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(weight_ranges, "minmax"),
+     "What a weight scale is taken from: minmax is the largest magnitude, mse the scale of least "
+     "squared rounding error among 81 fractions of it.",
+     MEMBER(weights.range)},
     {"weights.rounding", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(roundings, "nearest"),
      "How a weight becomes an integer: nearest rounds to the nearest one, ties to even.",
      MEMBER(weights.rounding)},
@@ -57,8 +61,15 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(activations.qmax)},
     {"activations.range", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ranges, "minmax"),
      "What an activation scale is taken from: minmax is the smallest and largest value seen in "
-     "calibration.",
+     "calibration; percentile leaves out the tails; mse and l24 make the mean squared error (or "
+     "its power 2.4) smallest, kl the divergence of the histograms, aciq the expected error of a "
+     "fitted Gaussian or Laplace distribution. All but minmax need activations.qmax 255 and read "
+     "the samples twice.",
      MEMBER(activations.range)},
+    {"activations.percentile", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(percentiles, "99.99"),
+     "With activations.range percentile: the percentile that the upper end is; the lower end is "
+     "its mirror.",
+     MEMBER(activations.percentile)},
     {"activations.shortcut_bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
      "Bits of the operands and results of residual adds, concatenations and pools.",
      MEMBER(activations.shortcut_bits)},

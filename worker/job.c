@@ -141,12 +141,26 @@ static char *kept_model_path(const job_run *r)
                : path;
 }
 
+/* The second pass that every range but min-max needs. */
+static nq_status observe_histograms(job_run *r, const nq_float_net *net, nq_samples *samples,
+                                    const nq_range *ranges, uint64_t **histograms, nq_error *err)
+{
+    size_t bins = (size_t)r->graph.count * NQ_HISTOGRAM_BINS;
+    *histograms = malloc(bins * sizeof **histograms);
+    if (!*histograms)
+        return nq_fail_nomem(err, "histograms", bins * sizeof **histograms);
+    nq_progress_stage(r->report, "histogram");
+    return nq_histograms_observe(net, &r->graph, samples, r->pool, nq_progress_tell, r->report,
+                                 ranges, *histograms, err);
+}
+
 static nq_status calibrate_and_quantize(job_run *r, nq_error *err)
 {
     const nq_job_file *job = r->job;
     nq_samples *samples = NULL;
     nq_float_net *net = NULL;
     nq_range *ranges = calloc((size_t)r->graph.count, sizeof *ranges);
+    uint64_t *histograms = NULL;
     if (!ranges)
         return nq_fail_nomem(err, "ranges", (size_t)r->graph.count * sizeof *ranges);
     nq_progress_stage(r->report, "calibrate");
@@ -157,12 +171,15 @@ static nq_status calibrate_and_quantize(job_run *r, nq_error *err)
     if (status == NQ_OK)
         status = nq_ranges_observe(net, &r->graph, samples, r->pool, nq_progress_tell, r->report,
                                    ranges, err);
+    if (status == NQ_OK && job->spec.activations.range != NQ_RANGE_MINMAX)
+        status = observe_histograms(r, net, samples, ranges, &histograms, err);
     if (status == NQ_OK) {
         nq_progress_stage(r->report, "quantize");
-        status = nq_quantize(&r->graph, ranges, &job->spec, &r->model, err);
+        status = nq_quantize(&r->graph, ranges, histograms, &job->spec, &r->model, err);
     }
     nq_float_net_free(net);
     nq_samples_free(samples);
+    free(histograms);
     free(ranges);
     return status;
 }

@@ -208,9 +208,44 @@ static void values_that_are_not_finite_name_their_layer(void **unused)
     setup_free(&s);
 }
 
+/* A second look at the same samples: every value in one bin, the same counts on any number of
+ * threads. */
+static void histograms_count_every_value(void **state)
+{
+    (void)state;
+    nq_error err = {0};
+    setup s = setup_of(noise_graph());
+    setup_net(&s);
+    size_t nodes = (size_t)s.graph.count, bins = nodes * NQ_HISTOGRAM_BINS;
+    nq_range *ranges = calloc(nodes, sizeof *ranges);
+    uint64_t *counts[2];
+    assert_ok(observe(&s, 2, NULL, NULL, ranges, &err), &err);
+    for (int t = 0; t < 2; t++) {
+        nq_pool *pool = NULL;
+        counts[t] = malloc(bins * sizeof(uint64_t));
+        assert_ok(nq_pool_create(1 + 2 * t, &pool, &err), &err);
+        assert_ok(nq_histograms_observe(s.net, &s.graph, s.samples, pool, NULL, NULL, ranges,
+                                        counts[t], &err),
+                  &err);
+        nq_pool_free(pool);
+    }
+    assert_memory_equal(counts[0], counts[1], bins * sizeof(uint64_t));
+    for (size_t i = 0; i < nodes; i++) {
+        const uint64_t *h = counts[0] + i * NQ_HISTOGRAM_BINS;
+        uint64_t sum = 0;
+        for (int b = 0; b < NQ_HISTOGRAM_BINS; b++)
+            sum += h[b];
+        assert_int_equal(sum, SAMPLES * nq_node_elements(&s.graph.nodes[i]));
+        assert_true(h[0] > 0 && h[NQ_HISTOGRAM_BINS - 1] > 0);
+    }
+    free(counts[0]), free(counts[1]), free(ranges);
+    setup_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(histograms_count_every_value),
         cmocka_unit_test(minmax_sees_every_place),
         cmocka_unit_test(ranges_hold_the_samples_and_no_filling),
         cmocka_unit_test(progress_counts_samples_and_may_stop),

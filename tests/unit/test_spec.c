@@ -26,7 +26,7 @@ static void baseline_is_the_default(void **state)
                               "\"weights\":{\"bits\":8,\"granularity\":\"per_tensor\",\"range\":"
                               "\"minmax\",\"rounding\":\"nearest\"},"
                               "\"activations\":{\"bits\":8,\"qmax\":127,\"range\":\"minmax\","
-                              "\"shortcut_bits\":8},"
+                              "\"percentile\":\"99.99\",\"shortcut_bits\":8},"
                               "\"calibrate\":{\"source\":\"gaussian\",\"samples\":1000,\"seed\":1},"
                               "\"keep_8bit\":[],\"dataset\":\"imagenet\",\"limit\":0,"
                               "\"unreadable\":\"fail\"}");

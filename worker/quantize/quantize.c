@@ -1,4 +1,5 @@
 #include "worker/quantize/quantize.h"
+#include "worker/quantize/range_search.h"
 #include "worker/quantize/widths.h"
 #include <float.h>
 #include <math.h>
@@ -7,7 +8,8 @@
 
 /* One line a method; the order is the enum's of the spec. */
 static float (*const weight_scales[])(const float *w, size_t n, int bits) = {
-    [NQ_RANGE_MINMAX] = nq_weight_scale_minmax,
+    [NQ_WEIGHT_MINMAX] = nq_weight_scale_minmax,
+    [NQ_WEIGHT_MSE] = nq_weight_scale_mse,
 };
 static void (*const weight_rounders[])(const float *w, size_t n, float scale, int bits,
                                        int8_t *q) = {
@@ -25,10 +27,21 @@ nq_qparams nq_affine_params(float low, float high, int scale_qmax, int clamp_qma
     return (nq_qparams){.scale = scale, .zero_point = (int32_t)zero, .qmax = clamp_qmax};
 }
 
-static nq_qparams params_at(const nq_range *range, int bits, const nq_spec *spec)
+/* What was observed, and how the spec wants it used. */
+typedef struct {
+    const nq_range *ranges;
+    const uint64_t *histograms;
+    const nq_spec *spec;
+} observed;
+
+static nq_qparams params_at(const observed *seen, int node, int bits)
 {
     int end = (1 << bits) - 1;
-    return nq_affine_params(range->low, range->high, bits == 8 ? spec->activations.qmax : end, end);
+    const uint64_t *histogram =
+        seen->histograms ? seen->histograms + (size_t)node * NQ_HISTOGRAM_BINS : NULL;
+    nq_range range = nq_range_choose(seen->spec, seen->ranges[node], histogram, bits);
+    return nq_affine_params(range.low, range.high, bits == 8 ? seen->spec->activations.qmax : end,
+                            end);
 }
 
 static nq_status check_ranges(const nq_graph *graph, const nq_range *ranges, nq_error *err)
@@ -78,30 +91,31 @@ static nq_status quantize_bias(const nq_node *node, nq_qnode *out, nq_error *err
     return NQ_OK;
 }
 
-static nq_status fill_model(const nq_graph *graph, const nq_range *ranges, const nq_spec *spec,
-                            const nq_width *widths, nq_qmodel *model, nq_error *err)
+static nq_status fill_model(const nq_graph *graph, const observed *seen, const nq_width *widths,
+                            nq_qmodel *model, nq_error *err)
 {
     nq_status status = NQ_OK;
     for (int i = 0; status == NQ_OK && i < graph->count; i++) {
         const nq_node *node = &graph->nodes[i];
         nq_qnode *out = &model->nodes[i];
-        out->out = params_at(&ranges[nq_widths_source(graph, i)], widths[i].stored, spec);
+        out->out = params_at(seen, nq_widths_source(graph, i), widths[i].stored);
         if (!nq_node_has_weight(node))
             continue;
         const int from = node->input[0];
         out->has_table = widths[i].read < widths[from].stored;
         if (out->has_table)
-            out->in = params_at(&ranges[from], widths[i].read, spec);
-        status = quantize_layer(graph, i, spec, widths[i].weights, model, err);
+            out->in = params_at(seen, from, widths[i].read);
+        status = quantize_layer(graph, i, seen->spec, widths[i].weights, model, err);
         if (status == NQ_OK)
             status = quantize_bias(node, out, err);
     }
     return status;
 }
 
-nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const nq_spec *spec,
-                      nq_qmodel *model, nq_error *err)
+nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
+                      const nq_spec *spec, nq_qmodel *model, nq_error *err)
 {
+    observed seen = {.ranges = ranges, .histograms = histograms, .spec = spec};
     nq_width *widths = NULL;
     nq_status status = nq_qmodel_create(graph->arch, graph->classes, model, err);
     if (status != NQ_OK)
@@ -114,7 +128,7 @@ nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const nq_sp
     if (status == NQ_OK)
         status = nq_widths_decide(graph, spec, widths, err);
     if (status == NQ_OK)
-        status = fill_model(graph, ranges, spec, widths, model, err);
+        status = fill_model(graph, &seen, widths, model, err);
     if (status == NQ_OK)
         status = nq_qmodel_check(model, err);
     free(widths);

@@ -17,6 +17,10 @@ nq_qparams nq_affine_params(float low, float high, int scale_qmax, int clamp_qma
 float nq_weight_scale_minmax(const float *w, size_t n, int bits);
 
 /* q[i] = clamp(round_half_even(w[i] * (1.0f / scale)), -2^(bits-1), 2^(bits-1) - 1). */
+/* The scale of least squared error among 1, 0.99, ... 0.2 times the min-max scale (the largest of
+ * equals). */
+float nq_weight_scale_mse(const float *w, size_t n, int bits);
+
 void nq_weight_round_nearest(const float *w, size_t n, float scale, int bits, int8_t *q);
 
 /*
@@ -27,8 +31,9 @@ void nq_weight_round_nearest(const float *w, size_t n, float scale, int bits, in
  * 2^b - 1. A layer that reads its input narrower than it is stored gets a table, whose parameters
  * come from the same observed range. Layer names of keep_8bit that the graph does not have, and
  * ranges that are not finite, are NQ_ERR_INPUT. The caller frees the model; on failure it is empty.
+ * histograms (nq_histograms_observe) may be NULL where spec->activations.range is minmax.
  */
-nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const nq_spec *spec,
-                      nq_qmodel *model, nq_error *err);
+nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
+                      const nq_spec *spec, nq_qmodel *model, nq_error *err);
 
 #endif

@@ -25,4 +25,16 @@ nq_status nq_ranges_observe(const nq_float_net *net, const nq_graph *graph, nq_s
                             nq_pool *pool, nq_progress progress, void *context, nq_range *ranges,
                             nq_error *err);
 
+#define NQ_HISTOGRAM_BINS 2048
+
+/*
+ * A second pass over the same samples: how often each node's output fell into each of
+ * NQ_HISTOGRAM_BINS equal parts of its range, u64 [graph.count][NQ_HISTOGRAM_BINS], zeroed here.
+ * Counts do not depend on the threads. A value outside its range (the float path in another company
+ * of images may differ in the last bit) goes into the nearest bin.
+ */
+nq_status nq_histograms_observe(const nq_float_net *net, const nq_graph *graph, nq_samples *samples,
+                                nq_pool *pool, nq_progress progress, void *context,
+                                const nq_range *ranges, uint64_t *histograms, nq_error *err);
+
 #endif
