@@ -48,8 +48,8 @@ def exit_status():
 
 @test("a worker that hangs is killed after stall_seconds, which costs an attempt")
 def hang():
-    ends("hang", "the worker reported nothing for 1 s and was killed, attempt 2 of 2", 2,
-         limits="attempts = 2", stall=1)
+    ends("hang", "the worker reported nothing for 2 s and was killed, attempt 2 of 2", 2,
+         limits="attempts = 2", stall=2)
 
 
 @test("a job that runs longer than job_seconds fails, without further attempts")
@@ -107,7 +107,7 @@ def progress():
             return p if p and p["rate"] > 0 else None
         p = until(rated, what="a rate")
         assert p["stage"] == "score" and 0 < p["done"] < p["total"] == 200, p
-        assert 5 < p["rate"] < 25 and abs(p["eta_s"] - (200 - p["done"]) / p["rate"]) < 1e-6, p
+        assert 0 < p["rate"] < 25 and abs(p["eta_s"] - (200 - p["done"]) / p["rate"]) < 1e-6, p
         assert d.job(n)["reason"] == "running"
         d.ask("cancel", job=n)
 
