@@ -26,7 +26,8 @@ typedef struct {
 /*
  * Writes the formatted sentence into err (err may be NULL: then only the status is returned) and
  * returns status, so that a failing function ends with `return nq_fail(err, NQ_ERR_INPUT, "...")`.
- * Control characters and bytes that are not UTF-8 become '?': sentences quote file names of strangers.
+ * Control characters and bytes that are not UTF-8 become '?': sentences quote file names of
+ * strangers.
  */
 nq_status nq_fail(nq_error *err, nq_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
