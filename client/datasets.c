@@ -7,6 +7,14 @@
 #include <math.h>
 #include <string.h>
 
+static void add_count(nq_table *table, long long count)
+{
+    if (count < 0)
+        nq_table_add(table, "-");
+    else
+        nq_table_add_format(table, "%lld", count);
+}
+
 static nq_status print_table(nq_client *client, const json_t *datasets, nq_error *err)
 {
     static const char *const headings[] = {"NAME",        ">IMAGES", ">CLASSES", "LABELS FROM",
@@ -17,8 +25,8 @@ static nq_status print_table(nq_client *client, const json_t *datasets, nq_error
     json_array_foreach(datasets, i, dataset)
     {
         nq_table_add(table, nq_view_text(dataset, "name"));
-        nq_table_add_format(table, "%lld", nq_view_int(dataset, "images", -1));
-        nq_table_add_format(table, "%lld", nq_view_int(dataset, "classes", -1));
+        add_count(table, nq_view_int(dataset, "images", -1));
+        add_count(table, nq_view_int(dataset, "classes", -1));
         nq_table_add(table, nq_view_text(dataset, "labels"));
         nq_table_add_format(table, "%.16s", nq_view_text(dataset, "fingerprint"));
         nq_table_add(table, nq_view_text(dataset, "path"));

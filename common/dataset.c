@@ -220,17 +220,9 @@ static nq_status label_images_by_file(lister *l, const nq_label_table *labels)
                            l->images[i].entry->path);
         l->images[i].label = row->label;
     }
-    if (l->count == labels->count)
-        return NQ_OK;
-    /* Names are unique on both sides, so a label without its file is the only thing left. */
-    qsort(l->images, l->count, sizeof *l->images, compare_in_folders);
-    size_t i = 0;
-    while (i < l->count && strcmp(l->images[i].entry->path, labels->rows[i].name) == 0)
-        i++;
-    return nq_fail(l->err, NQ_ERR_INPUT,
-                   "%s: line %u of the label file names %s, which is not there (%zu images, %zu "
-                   "labels)",
-                   l->folder, labels->rows[i].line, labels->rows[i].name, l->count, labels->count);
+    /* Names are unique on both sides. */
+    l->dataset->unused_labels = labels->count - l->count;
+    return NQ_OK;
 }
 
 /* One class a label that occurs, named by its number; images are sorted by label. */

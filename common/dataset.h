@@ -30,6 +30,7 @@ typedef struct {
     nq_class *classes; /* those that have a folder or a label, sorted by label */
     size_t class_count;
     int32_t label_end;                    /* highest label + 1 */
+    size_t unused_labels;                 /* lines of the label file without an image */
     uint8_t fingerprint[NQ_SHA256_BYTES]; /* over path, bytes and label of every image, in order */
     uint8_t stamp[NQ_SHA256_BYTES]; /* the same with modification times: notices a changed file */
 } nq_dataset;
@@ -48,10 +49,11 @@ typedef struct {
  * Classes: folders that are all in the wnid list get the wnid's index; where none is, the sorted
  * folder's index; a mixture is an error. Files are .jpg/.jpeg in any case. Another image file (.png
  * .ppm .bmp .pgm .tif .tiff .webp: what ImageFolder would take) is an error, not skipped, since it
- * would shift every line; so is an empty class folder, a label file that names a missing file, a
- * file without a label, a duplicate, a symbolic link. Other files, and names that begin with a dot,
- * are ignored. The ILSVRC devkit's ground truth (a bare number a line) is recognised and refused by
- * name: its ids are 1-based and in another order.
+ * would shift every line; so is an empty class folder, a file without a label, a duplicate, a
+ * symbolic link. Other files, and names that begin with a dot, are ignored. Lines of the label file
+ * whose files are not there are counted: the labels of the whole split serve for a part of it. The
+ * ILSVRC devkit's ground truth (a bare number a line) is recognised and refused by name: its ids
+ * are 1-based and in another order.
  *
  * The fingerprint is the SHA-256 of PATH NUL BYTES NUL LABEL LF of every image, numbers in decimal.
  * Free with nq_dataset_free(); on failure there is nothing to free.

@@ -48,6 +48,7 @@ typedef struct {
     char fingerprint[NQ_SHA256_TEXT], stamp[NQ_SHA256_TEXT];
     int64_t images, classes, label_end;
     bool folders_are_wnids; /* every class is named like n01440764 */
+    int64_t unused_labels;  /* lines of the label file without an image */
 } nq_dataset_facts;
 nq_status nq_inputs_facts(nq_input_cache *cache, const nq_inputs *inputs, nq_dataset_facts *facts,
                           nq_error *err);

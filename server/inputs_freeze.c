@@ -158,7 +158,8 @@ static nq_status list_facts(const nq_inputs *in, nq_dataset_facts *facts, nq_err
         *facts = (nq_dataset_facts){.images = (int64_t)dataset.count,
                                     .classes = (int64_t)dataset.class_count,
                                     .label_end = dataset.label_end,
-                                    .folders_are_wnids = !in->labels.root};
+                                    .folders_are_wnids = !in->labels.root,
+                                    .unused_labels = (int64_t)dataset.unused_labels};
         nq_hash_text(dataset.fingerprint, facts->fingerprint);
         nq_hash_text(dataset.stamp, facts->stamp);
         for (size_t i = 0; i < dataset.class_count; i++)

@@ -20,4 +20,11 @@ bool nq_known_top1(const nq_config *config, const char *model, const char *sha25
  */
 bool nq_known_plausible(int64_t right, int64_t images, double expected);
 
+/*
+ * Judges a float run of a checkpoint of which nothing is known: true where at least 50 images were
+ * scored and not half as many are right as the published checkpoint of this architecture has right
+ * (*top1, in per cent). A network that was trained at all does better, so it is the labels.
+ */
+bool nq_known_hopeless(const char *arch, int64_t right, int64_t images, double *top1);
+
 #endif

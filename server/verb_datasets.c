@@ -84,7 +84,12 @@ static nq_status add_score(void *context, const nq_job *job, nq_error *err)
     const char *model = has_own_checkpoint(job) ? "" : job->model;
     json_t *verdict;
     bool known = nq_known_top1(list->config, model, job->checkpoint_sha256, &expected);
-    if (!known)
+    double standard = 0;
+    if (!known && nq_known_hopeless(job->arch, s->top1_right, s->images, &standard))
+        verdict = json_sprintf("your labels or preprocessing are wrong: float %s has top-1 %.2f %% "
+                               "here, %.2f %% is known of another %s checkpoint",
+                               job->model, top1, standard, job->arch);
+    else if (!known)
         verdict = json_string("unknown checkpoint");
     else if (nq_known_plausible(s->top1_right, s->images, expected))
         verdict = json_string("ok");
@@ -128,6 +133,11 @@ static json_t *warnings_json(const description *d)
                          "FILE): they are numbered 0..%lld in the order of their names, which are "
                          "not the 1,000 classes of ImageNet",
                          (long long)f->classes, (long long)f->label_end - 1));
+    else if (f->unused_labels > 0)
+        json_array_append_new(
+            warnings, json_sprintf("%lld lines of the label file name images that are not there: "
+                                   "it is a part of the set that the label file is for",
+                                   (long long)f->unused_labels));
     return warnings;
 }
 

@@ -140,7 +140,6 @@ static void label_files(void **state)
     static const char *const refused[][2] = {
         {"490\n361\n171\n", "devkit"},
         {"a.JPEG 7\nb b.jpg 7\n", "no line for c.JPEG"},
-        {"a.JPEG 7\nb b.jpg 7\nc.JPEG 1\nd.JPEG 2\n", "line 4 of the label file names d.JPEG"},
         {"a.JPEG 7\nb b.jpg 7\nc.JPEG 1\na.JPEG 2\n", "line 4: a.JPEG stands on line 1"},
         {"a.JPEG 7\nb b.jpg 7\nc.JPEG\n", "line 3: \"NAME CLASS\""},
         {"a.JPEG -1\n", "line 1: \"NAME CLASS\""},
@@ -155,6 +154,28 @@ static void label_files(void **state)
                    "NUL byte at byte 1");
     put("f/deep/er.jpg", "x");
     assert_refused(list("f", "a.JPEG 7\n", NULL, &d, &err), NQ_ERR_INPUT, &err, "side by side");
+}
+
+/* The label file of the whole set, and only some of its images. */
+static void labels_without_images(void **state)
+{
+    (void)state;
+    nq_dataset d, part;
+    nq_error err = {0};
+    put("part/b.JPEG", "x");
+    put("part/d.JPEG", "x");
+    assert_ok(list("part", "b.JPEG 3\nd.JPEG 2\n", NULL, &d, &err), &err);
+    assert_int_equal(d.unused_labels, 0);
+    const char *whole = "a.JPEG 9\nb.JPEG 3\nc.JPEG 2\nd.JPEG 2\ne.JPEG 0\n";
+    assert_ok(list("part", whole, NULL, &part, &err), &err);
+    assert_int_equal(part.unused_labels, 3);
+    assert_int_equal(part.count, 2);
+    assert_string_equal(part.images[0].path, "d.JPEG");
+    assert_int_equal(part.images[1].label, 3);
+    assert_int_equal(part.label_end, 4);
+    assert_memory_equal(part.fingerprint, d.fingerprint, sizeof d.fingerprint);
+    nq_dataset_free(&part);
+    nq_dataset_free(&d);
 }
 
 static void what_would_shift_lines(void **state)
@@ -291,6 +312,7 @@ int main(void)
         cmocka_unit_test(folders_as_torchvision),
         cmocka_unit_test(wnids_give_the_classes),
         cmocka_unit_test(label_files),
+        cmocka_unit_test(labels_without_images),
         cmocka_unit_test(what_would_shift_lines),
         cmocka_unit_test(links_are_refused),
         cmocka_unit_test(too_deep),

@@ -196,6 +196,13 @@ static void plausible(void **state)
     assert_false(nq_known_plausible(390, 634, 69.758));
     assert_true(nq_known_plausible(634, 634, 69.758)); /* above is never wrong */
     assert_false(nq_known_plausible(0, 634, 69.758));
+    double top1 = 0;
+    assert_true(nq_known_hopeless("resnet18", 2, 634, &top1));
+    assert_true(top1 == 69.758);
+    assert_true(nq_known_hopeless("resnet18", 17, 50, &top1));
+    assert_false(nq_known_hopeless("resnet18", 18, 50, &top1));
+    assert_false(nq_known_hopeless("resnet18", 0, 49, &top1));
+    assert_false(nq_known_hopeless("a network of one's own", 0, 634, &top1));
 }
 
 static void estimates(void **state)
