@@ -33,15 +33,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES = os.path.join(HERE, "images")
 WEIGHTS = os.path.join(HERE, "shufflenet_v2_x0_5.pth")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLASSES = ["checker", "cross", "disc", "hexagon", "ring", "spiral", "square", "star", "stripes", "triangle"]
+CLASSES = ["checker", "cross", "disc", "hexagon", "pentagon", "ring", "spiral", "square", "star", "triangle"]
 SPLIT_PER_CLASS = 25
 POOL_PER_CLASS = 600
 # (epochs, side of the training picture): most of the learning happens on small pictures, which cost a fourth.
-STAGES = [(14, 128), (8, 224)]
+STAGES = [(24, 128), (8, 224)]
 SUPERSAMPLE = 2
 
 
-# ---- drawing: shapes live in the unit disc and reach the canvas through one affine map --------------------------------
+# ---- drawing: shapes live in the unit disc and reach the canvas through one affine map
 
 class Placement:
     """Affine map from the unit disc to canvas pixels: rotation, stretch, shear, size and place are all random."""
@@ -81,12 +81,10 @@ def spiral_points(rng):
     return np.stack([t * np.cos(a), t * np.sin(a)], 1), 1 / turns
 
 
-def cells(rng, name):
-    """Polygons of the two textures, covering more than the unit disc; the caller clips them."""
+def cells(rng):
+    """The dark cells of a checkerboard that covers more than the unit disc; the caller clips them."""
     n = int(rng.integers(4, 8))
     edges = np.linspace(-1.2, 1.2, n + 1) + rng.uniform(-0.15, 0.15)
-    if name == "stripes":
-        return [[(edges[i], -2), (edges[i + 1], -2), (edges[i + 1], 2), (edges[i], 2)] for i in range(0, n, 2)]
     return [[(edges[i], edges[j]), (edges[i + 1], edges[j]), (edges[i + 1], edges[j + 1]), (edges[i], edges[j + 1])]
             for i in range(n) for j in range(n) if (i + j) % 2 == 0]
 
@@ -94,8 +92,8 @@ def cells(rng, name):
 def shape_mask(rng, name, size, place):
     mask = Image.new("L", size)
     draw = ImageDraw.Draw(mask)
-    if name in ("checker", "stripes"):
-        for cell in cells(rng, name):
+    if name == "checker":
+        for cell in cells(rng):
             draw.polygon(place(cell), fill=255)
         clip = Image.new("L", size)
         outline = regular(4, 1.25) if rng.random() < 0.5 else regular(48)
@@ -111,7 +109,7 @@ def shape_mask(rng, name, size, place):
         draw.polygon(place(regular(64, rng.uniform(0.5, 0.8))), fill=0)
         return mask
     points = {"cross": lambda: cross_points(rng.uniform(0.2, 0.36)), "disc": lambda: regular(64),
-              "hexagon": lambda: regular(6), "square": lambda: regular(4, 1.05),
+              "hexagon": lambda: regular(6), "pentagon": lambda: regular(5), "square": lambda: regular(4, 1.05),
               "star": lambda: star_points(rng.uniform(0.38, 0.55)), "triangle": lambda: regular(3, 1.1)}[name]()
     draw.polygon(place(points), fill=255)
     if name != "disc" and rng.random() < 0.25:  # an outline only: a hollow hexagon is near to a ring
@@ -177,11 +175,12 @@ def draw_picture(rng, name):
     width, height = (int(v) for v in rng.integers(180, 321, 2))
     w, h = width * SUPERSAMPLE, height * SUPERSAMPLE
     back = random_colour(rng)
-    front = random_colour(rng, back, rng.uniform(70, 200))
-    field = gradient(rng, w, h, back, back + rng.normal(0, 35, 3)) + smooth_field(rng, w, h, rng.uniform(0, 18))[..., None]
+    front = random_colour(rng, back, rng.uniform(50, 180))
+    field = gradient(rng, w, h, back, back + rng.normal(0, 35, 3))
+    field = field + smooth_field(rng, w, h, rng.uniform(0, 18))[..., None]
     canvas = Image.fromarray(np.clip(field, 0, 255).astype(np.uint8))
     scatter(rng, canvas, int(rng.integers(0, 9)), 0.01, 0.06)
-    place = Placement(rng, w, h, rng.uniform(0.17, 0.4), 0.09)
+    place = Placement(rng, w, h, rng.uniform(0.15, 0.38), 0.11)
     fill = gradient(rng, w, h, front, front + rng.normal(0, 20, 3))
     canvas.paste(Image.fromarray(np.clip(fill, 0, 255).astype(np.uint8)), mask=shape_mask(rng, name, (w, h), place))
     for _ in range(int(rng.choice([0, 1, 2], p=[0.4, 0.4, 0.2]))):
@@ -217,10 +216,10 @@ def write_pictures():
                 f.write(make_jpeg(1, label, index))
 
 
-# ---- training ---------------------------------------------------------------------------------------------------------
+# ---- training
 
 def make_pool():
-    """Training pictures, through the same JPEG coding, resizing and cropping as the scored split: u8 [N][3][224][224]."""
+    """Training pictures, JPEG coded, resized and cropped as the scored ones are: u8 [N][3][224][224]."""
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.PILToTensor()])
     pool = torch.empty(POOL_PER_CLASS * len(CLASSES), 3, 224, 224, dtype=torch.uint8)
     labels = torch.empty(len(pool), dtype=torch.long)
@@ -238,10 +237,20 @@ def normalise(batch):
 
 def augment(batch, generator):
     """The eight symmetries of the square, and any order of the colour channels: none of them changes a class."""
-    k, flip = (int(torch.randint(n, (1,), generator=generator)) for n in (4, 2))
-    batch = torch.rot90(batch, k, (2, 3))
-    batch = batch.flip(3) if flip else batch
-    return batch[:, torch.randperm(3, generator=generator)]
+    parts = []
+    for part in batch.split(4):
+        k, flip = (int(torch.randint(n, (1,), generator=generator)) for n in (4, 2))
+        part = torch.rot90(part, k, (2, 3))
+        part = part.flip(3) if flip else part
+        parts.append(part[:, torch.randperm(3, generator=generator)])
+    return torch.cat(parts)
+
+
+def shrink(pool, side):
+    if side == pool.shape[2]:
+        return pool
+    resize = transforms.Resize(side, antialias=True)
+    return torch.cat([resize(part) for part in pool.split(100)])
 
 
 def settle_batchnorm(model, pool):
@@ -266,20 +275,18 @@ def train():
     model = torchvision.models.shufflenet_v2_x0_5(num_classes=len(CLASSES)).to(memory_format=torch.channels_last)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 2e-4}, {"params": others}], lr=0.1, momentum=0.9,
-                                nesterov=True)
-    loss_of = torch.nn.CrossEntropyLoss(label_smoothing=0.05)
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0}])
+    loss_of = torch.nn.CrossEntropyLoss()
     sides = [side for epochs, side in STAGES for _ in range(epochs)]
     batches = len(pool) // 64
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.15, total_steps=len(sides) * batches, pct_start=0.15)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=len(sides) * batches, pct_start=0.15)
+    model.train()
     for epoch, side in enumerate(sides):
-        model.train()
+        if epoch == 0 or side != sides[epoch - 1]:
+            pictures = shrink(pool, side)
         total = right = 0
         for index in torch.randperm(len(pool), generator=generator)[:batches * 64].split(64):
-            x = normalise(augment(pool[index], generator))
-            if side != 224:
-                x = torch.nn.functional.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
-            out = model(x)
+            out = model(normalise(augment(pictures[index], generator)))
             loss = loss_of(out, labels[index])
             optimizer.zero_grad()
             loss.backward()
@@ -294,7 +301,7 @@ def train():
     torch.save(type(model.state_dict())(state), WEIGHTS)
 
 
-# ---- checking ---------------------------------------------------------------------------------------------------------
+# ---- checking
 
 def load_model():
     state = torch.load(WEIGHTS, map_location="cpu")
@@ -344,6 +351,29 @@ def round_weights(model, bits, per_channel):
     return model
 
 
+def round_inputs(model, bits, samples):
+    """Plain rounding of what every convolution but the first, and the classifier, read; ranges from Gaussian samples."""
+    torch.manual_seed(1)
+    readers = [m for m in model.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))][1:]
+    ranges = {m: [0.0, 0.0] for m in readers}
+
+    def observe(module, inputs):
+        low, high = ranges[module]
+        ranges[module] = [min(low, inputs[0].min().item()), max(high, inputs[0].max().item())]
+
+    def quantize(module, inputs):
+        low, high = ranges[module]
+        scale = (high - low) / (2 ** bits - 1)
+        return (torch.fake_quantize_per_tensor_affine(inputs[0], scale, round(-low / scale), 0, 2 ** bits - 1),)
+
+    hooks = [m.register_forward_pre_hook(observe) for m in readers]
+    predictions(model, torch.randn(samples, 3, 224, 224))
+    for module, hook in zip(readers, hooks):
+        hook.remove()
+        module.register_forward_pre_hook(quantize)
+    return model
+
+
 def check(samples):
     x, y = load_split()
     floating = predictions(load_model(), x)
@@ -357,10 +387,11 @@ def check(samples):
     for seed in (1, 2, 3):
         show("INT8 baseline, %d Gaussian samples, seed %d" % (samples, seed),
              predictions(baseline_int8(load_model(), samples, seed), x))
-    for bits in (4, 3):
-        for per_channel in (False, True):
-            show("weights rounded to %d bits, per %s" % (bits, "channel" if per_channel else "tensor"),
-                 predictions(round_weights(load_model(), bits, per_channel), x))
+    for per_channel in (False, True):
+        grain = "channel" if per_channel else "tensor"
+        rounded = round_weights(load_model(), 4, per_channel)
+        show("weights 4 bits per %s, activations float" % grain, predictions(rounded, x))
+        show("weights 4 bits per %s, activations 4 bits" % grain, predictions(round_inputs(rounded, 4, samples), x))
     size = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(HERE) for f in files)
     print("%d images, %d classes, checkpoint %d bytes, the whole demo %d bytes" % (
         len(y), len(CLASSES), os.path.getsize(WEIGHTS), size))
