@@ -52,7 +52,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all programs tests deps deps-test demo test test-long parity fuzz bench install clean format lint help
+.PHONY: all programs tests deps deps-test deps-develop demo test test-long parity fuzz bench install clean format lint help
 
 all: deps
 	@$(MAKE) --no-print-directory programs
@@ -85,7 +85,7 @@ parity: deps-test
 
 #: make fuzz       libFuzzer on every parser, SECONDS=60 each (needs clang)
 SECONDS ?= 60
-fuzz: deps-test
+fuzz: deps-develop
 	@$(MAKE) --no-print-directory $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 	@tests/fuzz/run.sh build/fuzz $(SECONDS)
 
@@ -93,6 +93,8 @@ deps:
 	@config/install-packages.sh build
 deps-test:
 	@config/install-packages.sh build test
+deps-develop:
+	@config/install-packages.sh build test develop
 
 $(BUILD)/netqd: $(BUILD)/server/main.o $(SERVER) $(COMMON)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
@@ -124,6 +126,9 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(WORKER) $(COMMON)
 $(BUILD)/tests/fuzz_server_%: $(BUILD)/tests/fuzz/fuzz_server_%.o $(BUILD)/tests/fuzz/replay.o $(SERVER) $(COMMON)
 	@mkdir -p $(dir $@)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_SERVER)
+$(BUILD)/tests/fuzz_client_%: $(BUILD)/tests/fuzz/fuzz_client_%.o $(BUILD)/tests/fuzz/replay.o $(CLIENT) $(COMMON)
+	@mkdir -p $(dir $@)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
 $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
@@ -137,26 +142,30 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c tests/parit
     CFLAGS += -Wno-missing-prototypes
 .SECONDARY:
 
-build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(call sources,common) $(call sources,worker) $(call sources,server)
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(call sources,common) $(call sources,worker) $(call sources,server) \
+    $(call sources,client) $(BUILD)/schema.c
 	@mkdir -p $(dir $@)
 	$(call quiet,FUZZ)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -ffp-contract=off -D_GNU_SOURCE -I. -w \
 	  -mavx2 -mfma -o $@ $< $(call sources,common) \
 	  $(if $(filter server_%,$*),$(call sources,server) $(BUILD)/schema.c $(LIBS_SERVER),\
-	  $(filter-out %_avx512.c %_avx512vnni.c %_avxvnni.c,$(call sources,worker)) $(LIBS_WORKER))
+	  $(if $(filter client_%,$*),$(call sources,client) $(LIBS_CLIENT),\
+	  $(filter-out %_avx512.c %_avx512vnni.c %_avxvnni.c,$(call sources,worker)) $(LIBS_WORKER)))
 
 #: make install PREFIX=/usr/local DESTDIR=
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/netq $(DESTDIR)$(PREFIX)/share/netq
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 config/netqd.conf config/netqd.service $(DESTDIR)$(PREFIX)/share/netq
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 config/netqctl.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/netqctl
 	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/netq
 
 #: make clean | make format | make lint
 clean:
 	rm -rf build
-format:
+format: deps-develop
 	clang-format -i $$(git ls-files '*.c' '*.h')
-lint:
+lint: deps-develop
 	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	  --suppress=missingIncludeSystem --error-exitcode=1 -I. common server client worker
