@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define INPUT_STEP 4096
+#define INPUT_STEP      4096
+#define ACCEPT_AGAIN_MS 100
 
 static void take_requests(nq_connection *c);
 
@@ -26,8 +27,6 @@ static void on_closed(uv_handle_t *handle)
     d->connection_count--;
     free(c->input);
     free(c);
-    if (d->accept_pending && !d->stopping)
-        nq_connection_accept((uv_stream_t *)&d->listener, 0);
     nq_daemon_settle(d);
 }
 
@@ -247,6 +246,13 @@ static void refuse_connection(nq_connection *c)
         nq_connection_close(c);
 }
 
+/* A client waits, and memory was short. */
+static void on_accept_again(uv_timer_t *timer)
+{
+    nq_daemon *d = timer->data;
+    nq_connection_accept((uv_stream_t *)&d->listener, 0);
+}
+
 void nq_connection_accept(uv_stream_t *listener, int status)
 {
     nq_daemon *d = listener->data;
@@ -255,9 +261,10 @@ void nq_connection_accept(uv_stream_t *listener, int status)
         return;
     }
     nq_connection *c = calloc(1, sizeof *c);
-    d->accept_pending = !c;
-    if (!c)
-        return; /* taken up when another connection ends */
+    if (!c) {
+        uv_timer_start(&d->accept_again, on_accept_again, ACCEPT_AGAIN_MS, 0);
+        return;
+    }
     c->daemon = d;
     uv_pipe_init(d->loop, &c->pipe, 0);
     c->pipe.data = c;

@@ -137,6 +137,7 @@ static void close_all(nq_daemon *d)
         close_handle(&d->signal_handles[i]);
     close_handle(&d->housekeeping);
     close_handle(&d->patience);
+    close_handle(&d->accept_again);
     nq_store_thread_stop(d->store, on_store_closed, NULL);
 }
 
@@ -163,6 +164,7 @@ static void stop(nq_daemon *d)
 {
     d->stopping = true;
     uv_timer_stop(&d->housekeeping);
+    uv_timer_stop(&d->accept_again);
     close_handle(&d->listener);
     if (d->bound)
         unlink(d->config->socket);
@@ -191,7 +193,8 @@ static void init_handles(nq_daemon *d)
     uv_pipe_init(d->loop, &d->listener, 0);
     uv_timer_init(d->loop, &d->housekeeping);
     uv_timer_init(d->loop, &d->patience);
-    d->listener.data = d->housekeeping.data = d->patience.data = d;
+    uv_timer_init(d->loop, &d->accept_again);
+    d->listener.data = d->housekeeping.data = d->patience.data = d->accept_again.data = d;
     for (int i = 0; i < NQ_SIGNALS; i++) {
         uv_signal_init(d->loop, &d->signal_handles[i]);
         d->signal_handles[i].data = d;

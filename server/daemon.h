@@ -27,9 +27,8 @@ struct nq_daemon {
     long connection_count;
     uv_pipe_t listener;
     uv_signal_t signal_handles[NQ_SIGNALS];
-    uv_timer_t housekeeping, patience;
-    bool bound;          /* the socket at config->socket is ours */
-    bool accept_pending; /* a client waits, and memory was short */
+    uv_timer_t housekeeping, patience, accept_again;
+    bool bound; /* the socket at config->socket is ours */
     bool stopping;
     bool closed;
     int signals;     /* that asked it to stop */

@@ -197,16 +197,21 @@ static void start(nq_call *call)
         flush(c->watch);
 }
 
-/* The watch stands before the client knows, so that it misses nothing that it may cause. */
+/* The watch stands before the client knows, so that it misses nothing that it may cause; and not at
+ * all where the client is told that there is no memory. */
 static void reply(nq_call *call)
 {
-    nq_watch *w = call->state;
-    if (call->connection) {
-        w->connection = call->connection;
-        call->connection->watch = w;
+    nq_connection *c = call->connection;
+    if (c) {
+        c->watch = call->state;
+        c->watch->connection = c;
         call->state = NULL;
     }
     nq_call_reply_then(call, json_object(), start);
+    if (c && !c->closing && c->call->after != start) {
+        nq_watch_stop(c->watch);
+        c->watch = NULL;
+    }
 }
 
 void nq_watch_begin(nq_call *call)
