@@ -52,7 +52,7 @@ nq_status nq_labels_parse(const char *text, size_t size, const char *name, int32
     uint32_t n = 0;
     for (line++; line < end; n++) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
-        char digits[16];
+        char digits[16] = "";
         size_t length = newline ? (size_t)(newline - line) : sizeof digits;
         char *stop = digits;
         long value = 0;

@@ -41,8 +41,8 @@ static void integer_judge(const nq_scorer *s, const void *row, int32_t truth, in
     for (int c = 1; c < s->classes; c++)
         if (logits[c] > logits[best])
             best = c;
-    for (int c = 0; c < s->classes && truth < s->classes; c++)
-        before += logits[c] > logits[truth] || (logits[c] == logits[truth] && c < truth);
+    for (int c = 0; truth < s->classes && c < s->classes; c++)
+        before += logits[c] > logits[truth] || (c < truth && logits[c] == logits[truth]);
     *label = best;
     *top5 = truth < s->classes && before < 5;
 }
@@ -105,8 +105,8 @@ static void float_judge(const nq_scorer *s, const void *row, int32_t truth, int3
     for (int c = 1; c < s->classes; c++)
         if (logits[c] > logits[best])
             best = c;
-    for (int c = 0; c < s->classes && truth < s->classes; c++)
-        before += logits[c] > logits[truth] || (logits[c] == logits[truth] && c < truth);
+    for (int c = 0; truth < s->classes && c < s->classes; c++)
+        before += logits[c] > logits[truth] || (c < truth && logits[c] == logits[truth]);
     *label = best;
     *top5 = truth < s->classes && before < 5;
 }
