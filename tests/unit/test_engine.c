@@ -3,6 +3,7 @@
  * node of each architecture runs by itself (nq_engine_run_node) and is checked at random places;
  * the whole network run at once must then give the bytes of the chain of single nodes.
  */
+#include "common/arena.h"
 #include "tests/unit/random_model.h"
 #include "worker/imagenet/crop.h"
 #include "worker/integer/engine.h"
@@ -300,22 +301,22 @@ static void blocks_in_use_do_not_overlap(void **state)
     (void)state;
     nq_random_init(&rng, 5, 0);
     for (int round = 0; round < 200; round++) {
-        nq_block blocks[40];
-        int order[40], count = 1 + below(40);
+        nq_span blocks[40];
+        int count = 1 + below(40);
         size_t sum = 0;
         for (int i = 0; i < count; i++) {
             int first = below(30);
-            blocks[i] = (nq_block){.bytes = (size_t)below(1000), .first = first};
+            blocks[i] = (nq_span){.bytes = (size_t)below(1000), .first = first};
             blocks[i].last = first + below(8);
             sum += (blocks[i].bytes + NQ_ALIGN - 1) / NQ_ALIGN * NQ_ALIGN;
         }
-        size_t total = nq_blocks_place(blocks, count, order);
+        size_t total = nq_arena_assign(blocks, count);
         assert_true(total <= sum);
         for (int i = 0; i < count; i++) {
             assert_int_equal(blocks[i].offset % NQ_ALIGN, 0);
             assert_true(blocks[i].offset + blocks[i].bytes <= total);
             for (int j = 0; j < i; j++) {
-                const nq_block *a = &blocks[i], *b = &blocks[j];
+                const nq_span *a = &blocks[i], *b = &blocks[j];
                 bool same_time = a->first <= b->last && b->first <= a->last;
                 bool same_place =
                     a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;

@@ -1,5 +1,5 @@
 #include "worker/float/float_net.h"
-#include "worker/float/arena.h"
+#include "common/arena.h"
 #include "worker/float/backend.h"
 #include <stdlib.h>
 #include <string.h>

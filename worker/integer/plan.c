@@ -1,4 +1,6 @@
 #include "worker/integer/plan.h"
+
+#include "common/arena.h"
 #include "worker/integer/tables.h"
 #include <stdlib.h>
 #include <string.h>
@@ -152,20 +154,20 @@ static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, nq_error *e
 
 /* Tensors first, one a node (a slice has none: its readers keep its source's tensor in use), then
  * the requantized inputs, one a node that has a table. */
-static void describe_blocks(const nq_plan *plan, nq_block *blocks, int *owner)
+static void describe_blocks(const nq_plan *plan, nq_span *blocks, int *owner)
 {
     for (int i = 0; i < plan->count; i++) {
         const nq_step *step = &plan->steps[i];
         owner[i] = step->op == NQ_OP_SLICE ? owner[step->input[0]] : i;
         if (owner[i] == i)
             blocks[i] =
-                (nq_block){.bytes = step->pixels * (size_t)step->channels, .first = i, .last = i};
+                (nq_span){.bytes = step->pixels * (size_t)step->channels, .first = i, .last = i};
         for (int k = 0; k < step->inputs; k++)
             blocks[owner[step->input[k]]].last = i;
         if ((step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR) && step->conv.has_table) {
             const nq_step *in = &plan->steps[step->input[0]];
             blocks[plan->count + i] =
-                (nq_block){.bytes = in->pixels * (size_t)in->channels, .first = i, .last = i};
+                (nq_span){.bytes = in->pixels * (size_t)in->channels, .first = i, .last = i};
         }
     }
 }
@@ -173,16 +175,15 @@ static void describe_blocks(const nq_plan *plan, nq_block *blocks, int *owner)
 static nq_status place_tensors(nq_plan *plan, size_t scratch, nq_error *err)
 {
     size_t count = (size_t)plan->count;
-    nq_block *blocks = calloc(2 * count, sizeof *blocks);
-    int *indices = calloc(3 * count, sizeof *indices);
+    nq_span *blocks = calloc(2 * count, sizeof *blocks);
+    int *owner = calloc(count, sizeof *owner);
     nq_status status = NQ_OK;
-    if (!blocks || !indices) {
-        status = nq_fail_nomem(err, "a plan", count * (2 * sizeof *blocks + 3 * sizeof *indices));
+    if (!blocks || !owner) {
+        status = nq_fail_nomem(err, "a plan", count * (2 * sizeof *blocks + sizeof *owner));
         goto cleanup;
     }
-    int *owner = indices + 2 * count;
     describe_blocks(plan, blocks, owner);
-    plan->scratch = nq_blocks_place(blocks, 2 * plan->count, indices);
+    plan->scratch = nq_arena_assign(blocks, 2 * plan->count);
     plan->arena_bytes = plan->scratch + aligned(scratch);
     for (int i = 0; i < plan->count; i++) {
         nq_step *step = &plan->steps[i];
@@ -195,7 +196,7 @@ static nq_status place_tensors(nq_plan *plan, size_t scratch, nq_error *err)
     }
 cleanup:
     free(blocks);
-    free(indices);
+    free(owner);
     return status;
 }
 

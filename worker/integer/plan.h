@@ -42,15 +42,4 @@ struct nq_plan {
     size_t scratch; /* offset */
 };
 
-/* A stretch of the arena in use from step `first` to step `last`. */
-typedef struct {
-    size_t bytes;
-    int first, last;
-    size_t offset; /* out */
-} nq_block;
-
-/* Gives each block an offset, aligned to NQ_ALIGN, so that blocks in use at the same time do not
- * overlap. Returns the bytes needed for all. order: room for `count` indices. */
-size_t nq_blocks_place(nq_block *blocks, int count, int *order);
-
 #endif

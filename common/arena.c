@@ -1,4 +1,4 @@
-#include "worker/float/arena.h"
+#include "common/arena.h"
 #include <stdint.h>
 
 #define UNPLACED SIZE_MAX

@@ -1,6 +1,6 @@
 /* Placing tensors of known lifetimes in one block of memory. */
-#ifndef NQ_FLOAT_ARENA_H
-#define NQ_FLOAT_ARENA_H
+#ifndef NQ_COMMON_ARENA_H
+#define NQ_COMMON_ARENA_H
 
 #include <stddef.h>
 
