@@ -98,7 +98,7 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(dataset)},
     {"dataset_path", PATH(ANY),
      "Instead of a named dataset, a folder with one folder of images a class, under one of the "
-     "daemon's allowed roots.",
+     "daemon's allowed roots. The first class list of the configuration (wnids) holds for it, too.",
      MEMBER(dataset_path)},
     {"limit", NQ_FIELD_INT, ANY, NUMBER(0, 1000000000, "0"),
      "Score only so many images, the first in the challenge's order; 0 is all. Such a job is "

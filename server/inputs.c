@@ -223,12 +223,25 @@ nq_status nq_inputs_dataset(const nq_config_dataset *dataset, nq_inputs *in, nq_
     return status == NQ_OK ? NQ_OK : nq_error_prefix(err, "dataset %s", dataset->name);
 }
 
+/* A folder that a client names has no class list of its own: wnids mean the same in it. */
+static nq_status find_folder(const nq_config *config, const char *path, nq_inputs *in,
+                             nq_error *err)
+{
+    nq_status status = place_named(config, "dataset_path", path, true, &in->dataset, err);
+    size_t i = 0;
+    while (i < config->dataset_count && !config->datasets[i].wnids)
+        i++;
+    if (status == NQ_OK && i < config->dataset_count)
+        status = place_trusted(config->datasets[i].wnids, false, &in->wnids, err);
+    return status;
+}
+
 nq_status nq_inputs_find(const nq_config *config, const nq_spec *spec, nq_inputs *in, nq_error *err)
 {
     *in = (nq_inputs){0};
     nq_status status = find_model(config, spec, in, err);
     if (status == NQ_OK && *spec->dataset_path)
-        status = place_named(config, "dataset_path", spec->dataset_path, true, &in->dataset, err);
+        status = find_folder(config, spec->dataset_path, in, err);
     else if (status == NQ_OK) {
         const nq_config_dataset *dataset = nq_config_dataset_find(config, spec->dataset);
         status = dataset ? nq_inputs_dataset(dataset, in, err)

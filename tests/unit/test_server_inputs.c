@@ -28,12 +28,14 @@ static int set_up(void **state)
     (void)state;
     nq_error err = {0};
     static const char text[] = "[limits]\nroots = share:more\n[model mine]\narch = resnet18\n"
-                               "checkpoint = models/link.pth\n[dataset d]\npath = images\n";
+                               "checkpoint = models/link.pth\n[dataset d]\npath = images\n"
+                               "[dataset e]\npath = images\nwnids = classes.txt\n";
     umask(022);
     folder = nq_test_folder();
     chmod(folder, 0755);
     free(put("models/real.pth", "weights"));
     free(put("images/a/1.jpg", "x"));
+    free(put("classes.txt", "b\na\n"));
     free(put("images/b/1.jpg", "y"));
     free(put("share/m.pth", "other weights"));
     free(put("share/set/1.jpg", "z"));
@@ -87,6 +89,21 @@ static void names_of_the_configuration(void **state)
     nq_inputs_free(&in);
     assert_refused(find("{\"model\":\"resnet18\",\"dataset\":\"d\"}", &in, &err), NQ_ERR_MISSING,
                    &err, "does not name resnet18");
+    nq_inputs_free(&in);
+}
+
+/* A folder that a client names is labelled as the configuration's datasets are. */
+static void class_list_of_a_named_folder(void **state)
+{
+    (void)state;
+    nq_inputs in;
+    nq_error err = {0};
+    assert_ok(find("{\"model\":\"mine\",\"dataset_path\":\"set\"}", &in, &err), &err);
+    assert_string_equal(in.dataset.path, "set");
+    assert_string_equal(in.wnids.path, "classes.txt");
+    nq_inputs_free(&in);
+    assert_ok(find("{\"model\":\"mine\",\"dataset\":\"d\"}", &in, &err), &err);
+    assert_null(in.wnids.root);
     nq_inputs_free(&in);
 }
 
@@ -199,6 +216,7 @@ int main(void)
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(names_of_the_configuration),
+        WITH_FOLDER(class_list_of_a_named_folder),
         WITH_FOLDER(paths_below_roots),
         WITH_FOLDER(freezing),
         WITH_FOLDER(hash_cache),
