@@ -174,7 +174,7 @@ static void describe_blocks(const nq_plan *plan, nq_span *blocks, int *owner)
 
 static nq_status place_tensors(nq_plan *plan, size_t scratch, nq_error *err)
 {
-    size_t count = (size_t)plan->count;
+    size_t count = (unsigned)plan->count;
     nq_span *blocks = calloc(2 * count, sizeof *blocks);
     int *owner = calloc(count, sizeof *owner);
     nq_status status = NQ_OK;
