@@ -1,6 +1,7 @@
 /* netqctl submit: from flags and a spec file to one job or a group. */
 #include "client/client.h"
 #include "client/job.h"
+#include "client/quantized.h"
 #include "client/specfile.h"
 #include "client/submit_options.h"
 #include "client/table.h"
@@ -78,11 +79,14 @@ static json_t *specs_of(const nq_submit_input *input, const json_t *spec)
     return specs;
 }
 
-static nq_status build_request(const nq_submit_input *input, json_t **request, nq_error *err)
+static nq_status build_request(nq_client *client, const nq_submit_input *input, json_t **request,
+                               nq_error *err)
 {
     json_t *spec = NULL;
     *request = NULL;
     nq_status status = written_spec(input, &spec, err);
+    if (status == NQ_OK && json_array_size(input->models) == 0)
+        status = nq_quantized_choose_model(client, spec, err);
     if (status == NQ_OK)
         *request = nq_request("submit");
     if (*request) {
@@ -110,7 +114,7 @@ static nq_status send_submit(nq_client *client, const nq_submit_input *input, js
                              nq_error *err)
 {
     json_t *request = NULL;
-    nq_status status = build_request(input, &request, err);
+    nq_status status = build_request(client, input, &request, err);
     if (status == NQ_OK)
         status = nq_client_connect(client, err);
     if (status != NQ_OK) {

@@ -124,6 +124,64 @@ static void submit_reads_a_spec_file(void **state)
     free(path), free(folder);
 }
 
+/* Eight bytes of length, then a header. */
+static char *put_quantized(const char *folder, const char *header)
+{
+    char bytes[512] = {(char)strlen(header)};
+    nq_error err = {0};
+    char *path = nq_path_join(folder, "m.safetensors");
+    strcpy(bytes + 8, header);
+    assert_ok(nq_file_write_atomic(path, bytes, 8 + strlen(header), &err), &err);
+    return path;
+}
+
+static void submit_knows_the_model_of_a_quantized_file(void **state)
+{
+    (void)state;
+    static const char models[] =
+        OK("\"models\":[{\"name\":\"a\",\"arch\":\"r\"},"
+           "{\"name\":\"r\",\"arch\":\"r\"},{\"name\":\"b\",\"arch\":\"r\"},"
+           "{\"name\":\"c\",\"arch\":\"s\"},{\"name\":\"d\",\"arch\":\"t\"},"
+           "{\"name\":\"e\",\"arch\":\"t\"}]");
+    const fake_row script[] = {{"models", models, 0, FAKE_KEEP},
+                               {"submit", OK("\"jobs\":[1],\"group\":null"), 0, FAKE_KEEP},
+                               {NULL}};
+    static const struct {
+        const char *header, *model, *refused;
+    } rows[] = {
+        {"{\"__metadata__\":{\"arch\":\"r\"}}", "r", NULL},
+        {"{\"__metadata__\":{\"arch\":\"s\"}}", "c", NULL},
+        {"{\"__metadata__\":{\"arch\":\"t\"}}", NULL, "several models of that architecture"},
+        {"{\"__metadata__\":{\"arch\":\"u\"}}", NULL, "no model of that architecture"},
+        {"{\"__metadata__\":{\"arch\":7}}", NULL, "names no architecture"},
+        {"{\"__metadata__\":", NULL, "the header"},
+    };
+    nq_error err = {0};
+    char *folder = nq_test_folder(), line[5000], sent[5000];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *path = put_quantized(folder, rows[i].header);
+        snprintf(line, sizeof line, "submit --quantized %s --token t", path);
+        snprintf(sent, sizeof sent,
+                 "{\"op\":\"models\",\"id\":1}\n{\"op\":\"submit\",\"spec\":{\"quantized\":\"%s\","
+                 "\"model\":\"%s\"},\"token\":\"t\",\"id\":2}\n",
+                 path, rows[i].model ? rows[i].model : "");
+        fake_daemon *d = fake_start(script);
+        outcome o = run(d->path, line);
+        fake_stop(d);
+        assert_int_equal(o.code, rows[i].model ? 0 : 2);
+        if (rows[i].model)
+            expect_text("the request", d->requests, sent);
+        else
+            assert_non_null(strstr(o.messages, rows[i].refused));
+        free_outcome(&o);
+        fake_free(d);
+        free(path);
+    }
+    expect(script, "submit --quantized /nowhere.safetensors", 1, "", "", NULL);
+    nq_dir_remove(folder, &err);
+    free(folder);
+}
+
 static void submit_says_what_the_daemon_refused(void **state)
 {
     (void)state;
@@ -624,6 +682,7 @@ int main(void)
         cmocka_unit_test(submit_sends_flags_as_spec),
         cmocka_unit_test(submit_makes_groups),
         cmocka_unit_test(submit_reads_a_spec_file),
+        cmocka_unit_test(submit_knows_the_model_of_a_quantized_file),
         cmocka_unit_test(submit_says_what_the_daemon_refused),
         cmocka_unit_test(submit_survives_a_broken_connection),
         cmocka_unit_test(dry_run_prints_plans),
