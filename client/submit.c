@@ -143,8 +143,10 @@ static void print_plan(const nq_client *client, const json_t *plan)
     fprintf(client->out, "%s\n", spec ? spec : "");
     fprintf(client->out, "  model file   about %s, was %s\n", after, before);
     fprintf(client->out, "  images       %lld\n", nq_view_int(plan, "images", -1));
-    fprintf(client->out, "  time         %s%s\n", strcmp(seconds, "-") ? "about " : "",
-            strcmp(seconds, "-") ? seconds : "not known yet: no such job has run here");
+    fprintf(client->out, "  time         about %s%s\n", seconds,
+            json_is_true(json_object_get(plan, "measured"))
+                ? ""
+                : " (a guess from the network's size: no such job has run here)");
     fprintf(client->out, "  disk space   %s\n", disk);
     free(spec);
 }

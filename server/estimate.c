@@ -6,7 +6,13 @@
 #define BYTES_A_CHANNEL_FLOAT 16    /* four BN values of a channel in the checkpoint */
 #define BYTES_A_CHANNEL       8     /* scale and bias in model.safetensors */
 #define FIXED_BYTES           16384 /* header, activation parameters */
-#define BYTES_A_PREDICTION    64    /* a record of the journal, and its line of output.txt */
+/* One thread of a machine of 2020, for guesses. */
+#define FLOAT_RATE     20e9 /* multiply-accumulates a second */
+#define INTEGER_RATE   10e9
+#define DECODE_SECONDS 0.01 /* an image: reading, decoding, resizing */
+#define START_SECONDS  0.3
+
+#define BYTES_A_PREDICTION 64 /* a record of the journal, and its line of output.txt */
 
 int64_t nq_estimate_model_size(const nq_spec *spec, const char *arch, int64_t checkpoint_bytes,
                                int64_t quantized_bytes)
@@ -28,6 +34,26 @@ int64_t nq_estimate_model_size(const nq_spec *spec, const char *arch, int64_t ch
         if (strcmp(spec->keep_8bit[i], "last") == 0)
             bits += last * (8 - spec->weights.bits);
     return bits / 8 + BYTES_A_CHANNEL * (int64_t)a->channels + FIXED_BYTES;
+}
+
+/* Seconds of one thread. */
+static double work_of(nq_job_kind kind, double macs, double samples, double images)
+{
+    double rate = kind == NQ_JOB_FLOAT ? FLOAT_RATE : INTEGER_RATE;
+    double calibrate = kind == NQ_JOB_QUANTIZE ? samples * macs / FLOAT_RATE : 0;
+    return START_SECONDS + calibrate + images * (macs / rate + DECODE_SECONDS);
+}
+
+double nq_estimate_seconds(nq_job_kind kind, const char *arch, int64_t samples, int64_t images,
+                           int threads, const nq_past_run *past)
+{
+    const nq_arch *a = nq_arch_find(arch);
+    double macs = a ? (double)a->macs : 0;
+    double work = work_of(kind, macs, (double)samples, (double)images);
+    if (past->seconds > 0)
+        return past->seconds * work /
+               work_of(kind, macs, (double)past->samples, (double)past->images);
+    return work / (threads > 0 ? threads : 1);
 }
 
 int64_t nq_estimate_disk(const nq_job *job, int64_t model_size)

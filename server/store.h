@@ -131,8 +131,13 @@ nq_status nq_store_group_unranked(nq_store *store, int64_t group, int64_t *jobs,
 /* The newest done float job over the whole dataset of each model. */
 nq_status nq_store_float_jobs(nq_store *store, const char *dataset_fingerprint, nq_store_each each,
                               void *context, nq_error *err);
-/* Images a second of the newest done job of this model and kind; 0 where there is none. */
-nq_status nq_store_speed(nq_store *store, const char *model, nq_job_kind kind, double *speed,
-                         nq_error *err);
+/* What the newest done job of this model and kind had to do, and the seconds that it took; zeros
+ * where there is none. */
+typedef struct {
+    int64_t images, samples; /* scored; calibrated with, 0: none or as many as a file has */
+    double seconds;
+} nq_past_run;
+nq_status nq_store_past_run(nq_store *store, const char *model, nq_job_kind kind, nq_past_run *run,
+                            nq_error *err);
 
 #endif

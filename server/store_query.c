@@ -360,21 +360,24 @@ nq_status nq_store_float_jobs(nq_store *store, const char *dataset_fingerprint, 
     return status;
 }
 
-nq_status nq_store_speed(nq_store *store, const char *model, nq_job_kind kind, double *speed,
-                         nq_error *err)
+nq_status nq_store_past_run(nq_store *store, const char *model, nq_job_kind kind, nq_past_run *run,
+                            nq_error *err)
 {
     sqlite3_stmt *q;
     bool row = false;
-    *speed = 0;
+    *run = (nq_past_run){0};
     nq_status status = nq_store_prepare(
         store, &q, err,
-        "SELECT images / seconds FROM jobs WHERE state = 'done' AND model = ?1 AND kind = ?2 AND "
-        "seconds > 0 ORDER BY id DESC LIMIT 1",
+        "SELECT images, coalesce(json_extract(spec, '$.calibrate.samples'), 0), seconds FROM jobs "
+        "WHERE state = 'done' AND model = ?1 AND kind = ?2 AND seconds > 0 ORDER BY id DESC LIMIT "
+        "1",
         "si", model, (int64_t)kind);
     if (status == NQ_OK)
         status = nq_store_step(store, q, &row, err);
     if (row)
-        *speed = sqlite3_column_double(q, 0);
+        *run = (nq_past_run){.images = sqlite3_column_int64(q, 0),
+                             .samples = sqlite3_column_int64(q, 1),
+                             .seconds = sqlite3_column_double(q, 2)};
     sqlite3_finalize(q);
     return status;
 }

@@ -18,7 +18,7 @@ typedef struct {
     bool duplicate;
     /* Of a dry run. */
     int64_t *sizes;
-    double *speeds; /* images a second, 0: not known */
+    nq_past_run *past; /* jobs alike, to take the time from */
 } submission;
 
 static void free_submission(void *state)
@@ -28,7 +28,7 @@ static void free_submission(void *state)
         nq_job_clear(&s->jobs[i]);
     free(s->jobs);
     free(s->sizes);
-    free(s->speeds);
+    free(s->past);
     nq_id_list_free(&s->ids);
     free(s);
 }
@@ -94,8 +94,8 @@ static nq_status freeze(nq_call *call, nq_error *err)
     size_t count = one ? 1 : json_array_size(many);
     s->jobs = calloc(count, sizeof *s->jobs);
     s->sizes = calloc(count, sizeof *s->sizes);
-    s->speeds = calloc(count, sizeof *s->speeds);
-    if (!s->jobs || !s->sizes || !s->speeds)
+    s->past = calloc(count, sizeof *s->past);
+    if (!s->jobs || !s->sizes || !s->past)
         return nq_fail_nomem(err, "jobs", count * sizeof *s->jobs);
     s->count = count;
     for (size_t i = 0; i < count; i++) {
@@ -144,24 +144,28 @@ static void inserted(nq_call *call)
 
 /* ---- dry run ---- */
 
-static nq_status find_speeds(nq_call *call, nq_store *store, nq_error *err)
+static nq_status find_past(nq_call *call, nq_store *store, nq_error *err)
 {
     submission *s = call->state;
     nq_status status = NQ_OK;
     for (size_t i = 0; i < s->count && status == NQ_OK; i++)
-        status = nq_store_speed(store, s->jobs[i].model, s->jobs[i].kind, &s->speeds[i], err);
+        status = nq_store_past_run(store, s->jobs[i].model, s->jobs[i].kind, &s->past[i], err);
     return status;
 }
 
-static json_t *plan_json(const submission *s, size_t i)
+static json_t *plan_json(const submission *s, size_t i, int threads)
 {
     const nq_job *job = &s->jobs[i];
     json_error_t ignored;
+    json_t *spec = json_loads(job->spec, 0, &ignored);
+    const json_t *samples = json_object_get(json_object_get(spec, "calibrate"), "samples");
     int64_t images = job->partial ? job->limit : job->dataset_images;
-    json_t *seconds = s->speeds[i] > 0 ? json_real((double)images / s->speeds[i]) : json_null();
-    return json_pack("{s:o, s:I, s:I, s:o, s:I, s:I}", "spec", json_loads(job->spec, 0, &ignored),
-                     "new_model_size", (json_int_t)s->sizes[i], "original_model_size",
-                     (json_int_t)job->checkpoint_bytes, "seconds", seconds, "disk_bytes",
+    double seconds = nq_estimate_seconds(job->kind, job->arch, json_integer_value(samples), images,
+                                         threads, &s->past[i]);
+    return json_pack("{s:o, s:I, s:I, s:f, s:b, s:I, s:I}", "spec", spec, "new_model_size",
+                     (json_int_t)s->sizes[i], "original_model_size",
+                     (json_int_t)job->checkpoint_bytes, "seconds", seconds, "measured",
+                     s->past[i].seconds > 0, "disk_bytes",
                      (json_int_t)nq_estimate_disk(job, s->sizes[i]), "images", (json_int_t)images);
 }
 
@@ -171,7 +175,7 @@ static void planned(nq_call *call)
     json_t *plans = json_array();
     int bad = !plans;
     for (size_t i = 0; i < s->count && !bad; i++)
-        bad |= json_array_append_new(plans, plan_json(s, i));
+        bad |= json_array_append_new(plans, plan_json(s, i, call->daemon->config->threads));
     json_t *reply = bad ? NULL : json_pack("{s:O}", "plans", plans);
     json_decref(plans);
     nq_call_reply(call, reply);
@@ -180,7 +184,7 @@ static void planned(nq_call *call)
 static void frozen(nq_call *call)
 {
     if (nq_request_flag(&call->request, "dry_run"))
-        nq_call_on_store(call, false, find_speeds, planned);
+        nq_call_on_store(call, false, find_past, planned);
     else
         nq_call_on_store(call, true, insert, inserted);
 }

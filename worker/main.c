@@ -143,11 +143,12 @@ int main(int argc, char **argv)
         puts("netq-worker " NQ_VERSION);
         return 0;
     }
-    if (argc != 2 || argv[1][0] == '-') {
-        fprintf(stderr, "usage: netq-worker DIR\n"
-                        "Runs the job that DIR/job.json describes; results go to DIR/out and "
-                        "DIR/result.json.\n");
-        return EXIT_TRY_AGAIN;
+    bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    if (help || argc != 2 || argv[1][0] == '-') {
+        fprintf(help ? stdout : stderr, "usage: netq-worker DIR\n"
+                                        "Runs the job that DIR/job.json describes; results go to "
+                                        "DIR/out and DIR/result.json.\n");
+        return help ? 0 : EXIT_TRY_AGAIN;
     }
     signal(SIGPIPE, SIG_IGN);
     return run(argv[1]);

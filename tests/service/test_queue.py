@@ -197,13 +197,14 @@ def dry_run():
         plans = d.ask("submit", specs=[{"model": "ok", "dataset": "images"},
                                        {"model": "ok", "dataset": "images", "preset": "float", "limit": 2}],
                       dry_run=True)["plans"]
-        assert len(plans) == 2 and plans[0]["seconds"] is None and plans[0]["images"] == 5
+        assert len(plans) == 2 and plans[0]["seconds"] > 0 and not plans[0]["measured"] and plans[0]["images"] == 5
         assert plans[1]["images"] == 2 and plans[1]["new_model_size"] == plans[1]["original_model_size"] == 1400
         assert plans[0]["spec"]["calibrate"]["samples"] == 1000 and plans[0]["disk_bytes"] > 0
         assert d.ask("list")["jobs"] == []
         d.wait(d.submit("ok"))
         plan = d.ask("submit", spec={"model": "ok", "dataset": "images"}, dry_run=True)["plans"][0]
-        assert abs(plan["seconds"] - 0.5) < 1e-9, plan  # the fake worker says 0.5 s for five images
+        # The fake worker says 0.5 s for five images.
+        assert abs(plan["seconds"] - 0.5) < 1e-9 and plan["measured"], plan
 
 
 @test("a full queue refuses, and takes jobs again when some have ended")

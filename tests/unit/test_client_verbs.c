@@ -220,7 +220,8 @@ static void dry_run_prints_plans(void **state)
     const fake_row script[] = {
         {"submit",
          OK("\"plans\":[{\"spec\":{\"model\":\"m\"},\"new_model_size\":11700000,"
-            "\"original_model_size\":46800000,\"seconds\":90,\"disk_bytes\":1000,\"images\":634}]"),
+            "\"original_model_size\":46800000,\"seconds\":90,\"measured\":true,\"disk_bytes\":1000,"
+            "\"images\":634}]"),
          0, FAKE_KEEP},
         {NULL}};
     expect(script, "submit --model m --dry-run", 0,

@@ -229,14 +229,31 @@ static void estimates(void **state)
     assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 77), 77);
 }
 
+static void estimated_time(void **state)
+{
+    (void)state;
+    const nq_past_run none = {0}, past = {.images = 10, .samples = 1000, .seconds = 40};
+    double one = nq_estimate_seconds(NQ_JOB_QUANTIZE, "resnet18", 1000, 1000, 1, &none);
+    assert_in_range(one, 60, 600);
+    assert_float_equal(nq_estimate_seconds(NQ_JOB_QUANTIZE, "resnet18", 1000, 1000, 2, &none),
+                       one / 2, 1e-9);
+    assert_true(nq_estimate_seconds(NQ_JOB_FLOAT, "resnet18", 1000, 1000, 1, &none) < one / 2);
+    assert_float_equal(nq_estimate_seconds(NQ_JOB_QUANTIZE, "resnet18", 1000, 10, 2, &past), 40,
+                       1e-9);
+    /* Most of those 40 s went into calibration: a thousand times the images is not 40,000 s. */
+    double whole = nq_estimate_seconds(NQ_JOB_QUANTIZE, "resnet18", 1000, 10000, 2, &past);
+    assert_in_range(whole, 400, 1500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tenths),       cmocka_unit_test(ratio_then_accuracy_then_ties),
-        cmocka_unit_test(exact_ratios), cmocka_unit_test(boards),
-        cmocka_unit_test(groups),       cmocka_unit_test(labels),
-        cmocka_unit_test(comparison),   cmocka_unit_test(known),
-        cmocka_unit_test(plausible),    cmocka_unit_test(estimates),
+        cmocka_unit_test(tenths),         cmocka_unit_test(ratio_then_accuracy_then_ties),
+        cmocka_unit_test(exact_ratios),   cmocka_unit_test(boards),
+        cmocka_unit_test(groups),         cmocka_unit_test(labels),
+        cmocka_unit_test(comparison),     cmocka_unit_test(known),
+        cmocka_unit_test(plausible),      cmocka_unit_test(estimates),
+        cmocka_unit_test(estimated_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
