@@ -168,6 +168,6 @@ format: deps-develop
 lint: deps-develop
 	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --suppress=missingIncludeSystem --suppress=varFuncNullUB --suppress=varFuncNullUB --error-exitcode=1 -I. common server client worker
+	  --suppress=missingIncludeSystem --suppress=varFuncNullUB --error-exitcode=1 -I. common server client worker
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
