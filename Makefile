@@ -83,6 +83,11 @@ parity: deps-test
 	@$(MAKE) --no-print-directory -j2 programs tests
 	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" DATA="$(DATA)" tests/parity/run.sh
 
+#: make bench      images a second of the integer network, by kernels (NETQ_SHARED=DIR: the real ones)
+bench: deps
+	@$(MAKE) --no-print-directory -j2 programs
+	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" bench/score.sh
+
 #: make fuzz       libFuzzer on every parser, SECONDS=60 each (needs clang)
 SECONDS ?= 60
 fuzz: deps-develop
