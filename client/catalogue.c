@@ -74,6 +74,22 @@ static error_t parse_spec(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
+static json_t *spec_json(void)
+{
+    json_t *keys = json_array(), *presets = json_array();
+    for (size_t i = 0; i < nq_spec_field_count; i++) {
+        char values[NQ_SPEC_VALUES];
+        nq_spec_describe(&nq_spec_fields[i], values);
+        json_array_append_new(
+            keys, json_pack("{s:s, s:s, s:s?, s:s}", "key", nq_spec_fields[i].key, "values", values,
+                            "default", nq_spec_fields[i].standard, "help", nq_spec_fields[i].help));
+    }
+    for (size_t i = 0; i < nq_preset_count; i++)
+        json_array_append_new(presets, json_pack("{s:s, s:s}", "name", nq_presets[i].name, "help",
+                                                 nq_presets[i].help));
+    return json_pack("{s:o, s:o}", "keys", keys, "presets", presets);
+}
+
 int nq_verb_spec(nq_client *client, int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -86,6 +102,12 @@ int nq_verb_spec(nq_client *client, int argc, char **argv)
         .children = nq_common_children};
     spec_input input = {.base = {.client = client}};
     nq_verb_parse(&argp, argc, argv, &input);
-    nq_spec_print_help(client->out, input.markdown);
+    if (client->json) {
+        json_t *table = spec_json();
+        nq_client_print_json(client, table, false);
+        json_decref(table);
+    } else {
+        nq_spec_print_help(client->out, input.markdown);
+    }
     return NQ_EXIT_DONE;
 }

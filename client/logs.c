@@ -4,6 +4,7 @@
 #include "client/job.h"
 #include "client/verbs.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 typedef struct {
@@ -21,18 +22,19 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 }
 
 /* Prints what is beyond the first *printed bytes. */
-static nq_status print_more(nq_client *client, long long id, uint64_t *printed, nq_error *err)
+static nq_status print_more(nq_client *client, long long id, FILE *out, uint64_t *printed,
+                            nq_error *err)
 {
     json_t *request = nq_request("logs"), *reply = NULL;
     nq_target_put(request, (nq_target){.id = id});
     nq_status status = nq_client_ask(client, request, &reply, err);
     if (status == NQ_OK)
-        status = nq_download_stream(client, reply, client->out, *printed, printed, err);
+        status = nq_download_stream(client, reply, out, *printed, printed, err);
     json_decref(reply);
     return status;
 }
 
-static nq_status logs(nq_client *client, const logs_input *input, nq_error *err)
+static nq_status logs(nq_client *client, const logs_input *input, FILE *out, nq_error *err)
 {
     const struct timespec pause = {.tv_sec = 1};
     nq_target target;
@@ -47,7 +49,7 @@ static nq_status logs(nq_client *client, const logs_input *input, nq_error *err)
         ended = ended || nq_job_ended(job);
         /* The state was asked for first, so that an ended job's log is complete. */
         if (status == NQ_OK)
-            status = print_more(client, target.id, &printed, err);
+            status = print_more(client, target.id, out, &printed, err);
         if (status == NQ_ERR_MISSING && job && !ended)
             status = NQ_OK; /* it has not started yet */
         json_decref(job);
@@ -55,6 +57,30 @@ static nq_status logs(nq_client *client, const logs_input *input, nq_error *err)
             break;
         nanosleep(&pause, NULL);
     }
+    return status;
+}
+
+/* {"log":TEXT}, once there is all of it; bytes that are no UTF-8 become '?'. */
+static nq_status logs_json(nq_client *client, const logs_input *input, nq_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return nq_fail_nomem(err, "the log", 0);
+    nq_status status = logs(client, input, out, err);
+    if (fclose(out) != 0 && status == NQ_OK)
+        status = nq_fail_nomem(err, "the log", size);
+    if (status == NQ_OK) {
+        json_t *value = json_stringn(text, size);
+        for (size_t i = 0; !value && i < size; i++)
+            if ((unsigned char)text[i] >= 0x80)
+                text[i] = '?';
+        json_t *object = json_pack("{s:o}", "log", value ? value : json_stringn(text, size));
+        nq_client_print_json(client, object, false);
+        json_decref(object);
+    }
+    free(text);
     return status;
 }
 
@@ -70,6 +96,7 @@ int nq_verb_logs(nq_client *client, int argc, char **argv)
     logs_input input = {.base = {.client = client, .least = 1, .most = 1}};
     nq_error err = {0};
     nq_verb_parse(&argp, argc, argv, &input);
-    nq_status status = logs(client, &input, &err);
+    nq_status status =
+        client->json ? logs_json(client, &input, &err) : logs(client, &input, client->out, &err);
     return nq_client_finish(client, status, &err);
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/fake_daemon.h"
 
 #include "client/specfile.h"
+#include "common/spec.h"
 #include <fcntl.h>
 #include <sys/wait.h>
 
@@ -614,7 +615,24 @@ static void get_and_logs(void **state)
                              {NULL}};
     expect(logs, "logs 3", 0, NULL, "line", "");
     expect(logs, "logs -f 3", 0, NULL, "line more", "");
+    expect(logs, "logs --json 3", 0, NULL, "{\"log\":\"line\"}\n", "");
+    const fake_row odd[] = {{"logs", BYTES(FILE_OF("a\377\n", "\3")), FAKE_KEEP}, {NULL}};
+    expect(odd, "logs --json 3", 0, NULL, "{\"log\":\"a?\\n\"}\n", "");
     expect(logs, "logs g3", 2, "", "", "netqctl: a group has no log: name one of its jobs\n");
+}
+
+static void spec_as_json(void **state)
+{
+    (void)state;
+    outcome o = run("/nowhere", "spec --json");
+    json_t *table = json_loads(o.out, 0, NULL);
+    assert_int_equal(o.code, 0);
+    assert_int_equal(json_array_size(json_object_get(table, "presets")), nq_preset_count);
+    const json_t *model = json_array_get(json_object_get(table, "keys"), 0);
+    assert_string_equal(json_string_value(json_object_get(model, "key")), "model");
+    assert_true(json_is_null(json_object_get(model, "default")));
+    json_decref(table);
+    free_outcome(&o);
 }
 
 /* ---- command lines ---- */
@@ -701,6 +719,7 @@ int main(void)
         cmocka_unit_test(differences),
         cmocka_unit_test(control),
         cmocka_unit_test(get_and_logs),
+        cmocka_unit_test(spec_as_json),
         cmocka_unit_test(wrong_usage_exits_with_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
