@@ -15,5 +15,6 @@ const nq_verb nq_verbs[] = {
     {"datasets", "[NAME]", "the labelled images, and whether they are right", nq_verb_datasets},
     {"leaderboard", "", "results in the challenge's order", nq_verb_leaderboard},
     {"diff", "A B", "labels that two jobs give differently", nq_verb_diff},
+    {"explain", "JOB", "the layers where a quantized network loses most", nq_verb_explain},
     {"spec", "", "the keys and presets of a job spec", nq_verb_spec},
     {NULL, NULL, NULL, NULL}};

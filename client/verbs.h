@@ -7,6 +7,7 @@
 int nq_verb_cancel(nq_client *client, int argc, char **argv);
 int nq_verb_datasets(nq_client *client, int argc, char **argv);
 int nq_verb_diff(nq_client *client, int argc, char **argv);
+int nq_verb_explain(nq_client *client, int argc, char **argv);
 int nq_verb_get(nq_client *client, int argc, char **argv);
 int nq_verb_hold(nq_client *client, int argc, char **argv);
 int nq_verb_leaderboard(nq_client *client, int argc, char **argv);

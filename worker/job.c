@@ -4,13 +4,10 @@
 #include "common/dataset.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "worker/calibrate/samples.h"
-#include "worker/imagenet/crop.h"
+#include "worker/make_model.h"
 #include "worker/model/graph.h"
 #include "worker/output/labels.h"
 #include "worker/output/metrics.h"
-#include "worker/output/model_file.h"
-#include "worker/quantize/quantize.h"
 #include "worker/score/score.h"
 
 #include <fcntl.h>
@@ -19,9 +16,8 @@
 #include <unistd.h>
 
 #define CHECKPOINT_LIMIT ((size_t)2 << 30)
-#define MODEL_LIMIT      ((size_t)1 << 30)
+#define LOG_LIMIT        ((size_t)1 << 30)
 #define TEXT_LIMIT       ((size_t)64 << 20)
-#define FLOAT_SLICE      8 /* images a float forward pass; part of what a float result depends on */
 
 /* Everything a job holds on its way; each stage fills its part. */
 typedef struct {
@@ -31,10 +27,8 @@ typedef struct {
     nq_pool *pool;
     nq_checkpoint checkpoint;
     uint64_t checkpoint_bytes;
-    nq_graph graph; /* float, folded */
-    nq_qmodel model;
-    uint8_t *model_bytes; /* model.safetensors; NULL for a float job */
-    size_t model_size;
+    nq_graph graph;     /* float, folded */
+    nq_made_model made; /* empty for a float job */
     nq_dataset dataset;
     uint32_t *order;
     uint32_t count; /* positions scored */
@@ -44,22 +38,6 @@ typedef struct {
     int classes;
 } job_run;
 
-static nq_status check_hash(const char *what, const char *path, const void *data, size_t size,
-                            const char *frozen, nq_error *err)
-{
-    uint8_t digest[NQ_SHA256_BYTES];
-    char text[NQ_SHA256_TEXT];
-    if (!*frozen)
-        return NQ_OK;
-    nq_hash_bytes(data, size, digest);
-    nq_hash_text(digest, text);
-    if (strcmp(text, frozen) != 0)
-        return nq_fail(err, NQ_ERR_INPUT,
-                       "%s %s changed since the job was submitted (sha256 %.12s..., then %.12s...)",
-                       what, path, text, frozen);
-    return NQ_OK;
-}
-
 /* The checkpoint, checked against what was submitted, as a folded graph. */
 static nq_status load_graph(job_run *r, nq_error *err)
 {
@@ -68,8 +46,8 @@ static nq_status load_graph(job_run *r, nq_error *err)
     size_t size;
     nq_status status = nq_place_read(&job->checkpoint, CHECKPOINT_LIMIT, &data, &size, err);
     if (status == NQ_OK)
-        status = check_hash("the checkpoint", job->checkpoint.path, data, size,
-                            job->checkpoint_sha256, err);
+        status = nq_check_frozen("the checkpoint", job->checkpoint.path, data, size,
+                                 job->checkpoint_sha256, err);
     r->checkpoint_bytes = size;
     if (status == NQ_OK && job->spec.kind != NQ_JOB_QUANTIZED_FILE) {
         status = nq_checkpoint_parse(data, size, job->checkpoint.path, &r->checkpoint, err);
@@ -132,102 +110,13 @@ static nq_status check_classes(const job_run *r, nq_error *err)
     return NQ_OK;
 }
 
-/* Where a quantized model is kept between two starts of one job. Caller frees. */
-static char *kept_model_path(const job_run *r)
-{
-    char *path;
-    return asprintf(&path, "%s/state/model-%.16s.safetensors", r->dir, r->job->fingerprint) < 0
-               ? NULL
-               : path;
-}
-
-/* The second pass that every range but min-max needs. */
-static nq_status observe_histograms(job_run *r, const nq_float_net *net, nq_samples *samples,
-                                    const nq_range *ranges, uint64_t **histograms, nq_error *err)
-{
-    size_t bins = (size_t)r->graph.count * NQ_HISTOGRAM_BINS;
-    *histograms = malloc(bins * sizeof **histograms);
-    if (!*histograms)
-        return nq_fail_nomem(err, "histograms", bins * sizeof **histograms);
-    nq_progress_stage(r->report, "histogram");
-    return nq_histograms_observe(net, &r->graph, samples, r->pool, nq_progress_tell, r->report,
-                                 ranges, *histograms, err);
-}
-
-static nq_status calibrate_and_quantize(job_run *r, nq_error *err)
-{
-    const nq_job_file *job = r->job;
-    nq_samples *samples = NULL;
-    nq_float_net *net = NULL;
-    nq_range *ranges = calloc((size_t)r->graph.count, sizeof *ranges);
-    uint64_t *histograms = NULL;
-    if (!ranges)
-        return nq_fail_nomem(err, "ranges", (size_t)r->graph.count * sizeof *ranges);
-    nq_progress_stage(r->report, "calibrate");
-    nq_status status =
-        nq_samples_open(&job->spec, job->calibration.root, job->calibration.path, &samples, err);
-    if (status == NQ_OK)
-        status = nq_float_net_create(&r->graph, FLOAT_SLICE, &net, err);
-    if (status == NQ_OK)
-        status = nq_ranges_observe(net, &r->graph, samples, r->pool, nq_progress_tell, r->report,
-                                   ranges, err);
-    if (status == NQ_OK && job->spec.activations.range != NQ_RANGE_MINMAX)
-        status = observe_histograms(r, net, samples, ranges, &histograms, err);
-    if (status == NQ_OK) {
-        nq_progress_stage(r->report, "quantize");
-        status = nq_quantize(&r->graph, ranges, histograms, &job->spec, &r->model, err);
-    }
-    nq_float_net_free(net);
-    nq_samples_free(samples);
-    free(histograms);
-    free(ranges);
-    return status;
-}
-
-static nq_status read_quantized_file(job_run *r, nq_error *err)
-{
-    const nq_job_file *job = r->job;
-    nq_status status =
-        nq_place_read(&job->quantized, MODEL_LIMIT, &r->model_bytes, &r->model_size, err);
-    if (status == NQ_OK)
-        status = check_hash("the quantized model", job->quantized.path, r->model_bytes,
-                            r->model_size, job->quantized_sha256, err);
-    if (status == NQ_OK)
-        status = nq_model_file_decode(r->model_bytes, r->model_size, job->quantized.path, &r->model,
-                                      err);
-    if (status == NQ_OK && strcmp(r->model.graph.arch, job->arch) != 0)
-        status = nq_fail(err, NQ_ERR_INPUT, "%s holds a %s, but model %s is a %s",
-                         job->quantized.path, r->model.graph.arch, job->spec.model, job->arch);
-    return status;
-}
-
-/* model.safetensors in memory and decoded: given, kept from an earlier start, or made now. */
+/* model.safetensors in memory and decoded. */
 static nq_status obtain_model(job_run *r, nq_error *err)
 {
-    nq_status status;
-    if (r->job->spec.kind == NQ_JOB_QUANTIZED_FILE) {
-        status = read_quantized_file(r, err);
-        r->classes = status == NQ_OK ? r->model.graph.classes : 0;
-        return status;
-    }
-    char *kept = kept_model_path(r);
-    if (!kept)
-        return nq_fail_nomem(err, "a path", strlen(r->dir));
-    nq_error ignored = {0};
-    if (nq_file_read(kept, MODEL_LIMIT, &r->model_bytes, &r->model_size, &ignored) == NQ_OK &&
-        nq_model_file_decode(r->model_bytes, r->model_size, kept, &r->model, &ignored) == NQ_OK) {
-        nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", r->model_size, NULL);
-        free(kept);
-        return NQ_OK;
-    }
-    free(r->model_bytes);
-    r->model_bytes = NULL;
-    status = calibrate_and_quantize(r, err);
-    if (status == NQ_OK)
-        status = nq_model_file_encode(&r->model, &r->model_bytes, &r->model_size, err);
-    if (status == NQ_OK)
-        status = nq_file_write_atomic(kept, r->model_bytes, r->model_size, err);
-    free(kept);
+    if (r->job->spec.kind == NQ_JOB_QUANTIZE)
+        return nq_made_model_make(r->dir, r->job, &r->graph, r->pool, r->report, &r->made, err);
+    nq_status status = nq_made_model_read(r->job, &r->made, err);
+    r->classes = status == NQ_OK ? r->made.model.graph.classes : 0;
     return status;
 }
 
@@ -237,8 +126,8 @@ static nq_status score_subject(const job_run *r, uint8_t subject[NQ_SHA256_BYTES
     nq_hash *h = nq_hash_new();
     if (!h)
         return nq_fail_nomem(err, "a hash", 0);
-    if (r->model_bytes)
-        nq_hash_add(h, r->model_bytes, r->model_size);
+    if (r->made.bytes)
+        nq_hash_add(h, r->made.bytes, r->made.size);
     else
         nq_hash_add(h, r->job->checkpoint_sha256, NQ_SHA256_TEXT);
     nq_hash_add(h, r->dataset.stamp, NQ_SHA256_BYTES);
@@ -264,7 +153,7 @@ static nq_status hash_predictions(job_run *r, nq_journal *journal, size_t row_by
     if (status == NQ_OK) {
         nq_hash_end(logits, r->summary.logits);
         nq_hash_end(images, r->summary.images_sha);
-        r->summary.has_logits = r->model_bytes != NULL;
+        r->summary.has_logits = r->made.bytes != NULL;
     } else {
         nq_hash_free(logits);
         nq_hash_free(images);
@@ -283,14 +172,14 @@ static nq_status score(job_run *r, nq_error *err)
     nq_progress_stage(r->report, "score");
     nq_status status = score_subject(r, subject, err);
     int threads = nq_pool_threads(r->pool);
-    if (status == NQ_OK && r->model_bytes) {
+    if (status == NQ_OK && r->made.bytes) {
         status = nq_kernels_select(&r->kernels, err);
         if (status == NQ_OK)
-            status = nq_plan_create(&r->model, r->kernels, &plan, err);
+            status = nq_plan_create(&r->made.model, r->kernels, &plan, err);
         if (status == NQ_OK)
             status = nq_scorer_integer(plan, threads, &scorer, err);
     } else if (status == NQ_OK) {
-        status = nq_float_net_create(&r->graph, FLOAT_SLICE, &net, err);
+        status = nq_float_net_create(&r->graph, NQ_FLOAT_SLICE, &net, err);
         if (status == NQ_OK)
             status = nq_scorer_float(net, r->classes, threads, &scorer, err);
     }
@@ -352,7 +241,7 @@ static void summarise(job_run *r)
     nq_summary *s = &r->summary;
     s->images = r->count;
     s->original_model_size = r->checkpoint_bytes;
-    s->new_model_size = r->model_bytes ? r->model_size : r->checkpoint_bytes;
+    s->new_model_size = r->made.bytes ? r->made.size : r->checkpoint_bytes;
     for (uint32_t i = 0; i < r->count; i++) {
         const nq_verdict *v = &r->verdicts[i];
         s->top1_right += !v->unreadable && v->label == r->dataset.images[r->order[i]].label;
@@ -369,7 +258,7 @@ static nq_status copy_log(const job_run *r, const char *to, nq_error *err)
     char *from = nq_path_join(r->dir, "state/log.txt");
     if (!from)
         return nq_fail_nomem(err, "a path", strlen(r->dir));
-    nq_status status = nq_file_read(from, MODEL_LIMIT, &data, &size, err);
+    nq_status status = nq_file_read(from, LOG_LIMIT, &data, &size, err);
     free(from);
     if (status != NQ_OK)
         return status;
@@ -392,12 +281,13 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
                           .verdicts = r->verdicts,
                           .summary = &r->summary,
                           .classes = r->classes,
+                          .layers = r->made.layers,
                           .kernels = r->kernels ? nq_kernels_name(r->kernels) : NULL,
                           .report = r->report,
                           .seconds = seconds};
     nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
            r->summary.top1_right, "seconds", "%g", seconds, NULL);
-    const char *const *names = r->model_bytes ? with_model : without_model;
+    const char *const *names = r->made.bytes ? with_model : without_model;
     nq_status status = NQ_OK;
     for (size_t i = 0; names[i] && status == NQ_OK; i++) {
         char *path;
@@ -406,7 +296,7 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
         if (strcmp(names[i], "output.txt") == 0)
             status = nq_labels_write(path, r->summary.new_model_size, r->verdicts, r->count, err);
         else if (strcmp(names[i], "model.safetensors") == 0)
-            status = nq_file_write_atomic(path, r->model_bytes, r->model_size, err);
+            status = nq_file_write_atomic(path, r->made.bytes, r->made.size, err);
         else if (strcmp(names[i], "metrics.json") == 0)
             status = nq_metrics_write(path, &metrics, err);
         else
@@ -442,9 +332,8 @@ static void free_run(job_run *r)
 {
     nq_pool_free(r->pool);
     nq_graph_free(&r->graph);
-    nq_qmodel_free(&r->model);
+    nq_made_model_free(&r->made);
     nq_dataset_free(&r->dataset);
-    free(r->model_bytes);
     free(r->order);
     free(r->verdicts);
 }

@@ -621,6 +621,32 @@ static void get_and_logs(void **state)
     expect(logs, "logs g3", 2, "", "", "netqctl: a group has no log: name one of its jobs\n");
 }
 
+static void explain_sorts_by_loss(void **state)
+{
+    (void)state;
+    const fake_row script[] = {
+        {"get",
+         BYTES(FILE_OF("{\"layers\":[{\"name\":\"a\",\"output_db\":9.5},{\"name\":\"b\",\"output_"
+                       "db\":3.25},{\"name\":\"c\",\"output_db\":null}]}",
+                       "\145")),
+         FAKE_KEEP},
+        {NULL}};
+    const char *request = "{\"op\":\"get\",\"job\":3,\"file\":\"metrics.json\",\"id\":1}\n";
+    expect(script, "explain --json 3", 0, request,
+           "[{\"name\":\"b\",\"output_db\":3.25},{\"name\":\"a\",\"output_db\":9.5},{\"name\":"
+           "\"c\",\"output_db\":null}]\n",
+           "");
+    const fake_row none[] = {{"get", BYTES(FILE_OF("{\"layers\":null}", "\17")), FAKE_KEEP},
+                             {NULL}};
+    expect(none, "explain 3", 1, request, "",
+           "netqctl: job 3 has no per-layer report: only jobs that quantize a checkpoint do\n");
+    const fake_row broken[] = {{"get", BYTES(FILE_OF("{]", "\2")), FAKE_KEEP}, {NULL}};
+    expect(broken, "explain 3", 2, request, "",
+           "netqctl: metrics.json of job 3 is not a JSON object\n");
+    expect(none, "explain g3", 2, "", "",
+           "netqctl: explain takes one job: name one of the group's\n");
+}
+
 static void spec_as_json(void **state)
 {
     (void)state;
@@ -719,6 +745,7 @@ int main(void)
         cmocka_unit_test(differences),
         cmocka_unit_test(control),
         cmocka_unit_test(get_and_logs),
+        cmocka_unit_test(explain_sorts_by_loss),
         cmocka_unit_test(spec_as_json),
         cmocka_unit_test(wrong_usage_exits_with_two),
     };

@@ -6,6 +6,7 @@
 #include "worker/job_file.h"
 #include "worker/progress.h"
 #include "worker/score/journal.h"
+#include <jansson.h>
 
 /* Counts over the scored images, and the hashes that make two runs comparable. */
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     const nq_verdict *verdicts;
     const nq_summary *summary;
     int classes;
+    json_t *layers;      /* borrowed; NULL where there is no report */
     const char *kernels; /* NULL: float */
     const nq_progress_report *report;
     double seconds;

@@ -1,0 +1,219 @@
+#include "worker/make_model.h"
+
+#include "common/content.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "worker/calibrate/samples.h"
+#include "worker/output/layers.h"
+#include "worker/output/model_file.h"
+#include "worker/quantize/quantize.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MODEL_LIMIT  ((size_t)1 << 30)
+#define LAYERS_LIMIT ((size_t)16 << 20)
+
+/* What making a model holds on its way. */
+typedef struct {
+    const nq_job_file *job;
+    const nq_graph *graph;
+    nq_pool *pool;
+    nq_progress_report *report;
+    nq_samples *samples;
+    nq_float_net *net;
+    nq_range *ranges;
+    uint64_t *histograms;
+    nq_layer_report *layers;
+} making;
+
+nq_status nq_check_frozen(const char *what, const char *path, const void *data, size_t size,
+                          const char *frozen, nq_error *err)
+{
+    uint8_t digest[NQ_SHA256_BYTES];
+    char text[NQ_SHA256_TEXT];
+    if (!*frozen)
+        return NQ_OK;
+    nq_hash_bytes(data, size, digest);
+    nq_hash_text(digest, text);
+    if (strcmp(text, frozen) == 0)
+        return NQ_OK;
+    return nq_fail(
+        err, NQ_ERR_INPUT,
+        "%s %s changed since the job was submitted (its sha256 was %.12s..., now %.12s...)", what,
+        path, frozen, text);
+}
+
+void nq_made_model_free(nq_made_model *made)
+{
+    nq_qmodel_free(&made->model);
+    free(made->bytes);
+    json_decref(made->layers);
+    *made = (nq_made_model){0};
+}
+
+nq_status nq_made_model_read(const nq_job_file *job, nq_made_model *made, nq_error *err)
+{
+    const char *path = job->quantized.path;
+    if (!path)
+        return nq_fail(err, NQ_ERR_INPUT, "job.json: run.quantized is missing");
+    nq_status status = nq_place_read(&job->quantized, MODEL_LIMIT, &made->bytes, &made->size, err);
+    if (status == NQ_OK)
+        status = nq_check_frozen("the quantized model", path, made->bytes, made->size,
+                                 job->quantized_sha256, err);
+    if (status == NQ_OK)
+        status = nq_model_file_decode(made->bytes, made->size, path, &made->model, err);
+    if (status == NQ_OK && strcmp(made->model.graph.arch, job->arch) != 0)
+        status = nq_fail(err, NQ_ERR_INPUT, "%s holds a %s, but model %s is a %s", path,
+                         made->model.graph.arch, job->spec.model, job->arch);
+    return status;
+}
+
+/* DIR/state/NAME-FINGERPRINT.EXTENSION: what is kept between two starts of one job. Caller frees.
+ */
+static char *kept_path(const char *dir, const nq_job_file *job, const char *name,
+                       const char *extension)
+{
+    char *path;
+    return asprintf(&path, "%s/state/%s-%.16s.%s", dir, name, job->fingerprint, extension) < 0
+               ? NULL
+               : path;
+}
+
+/* False where nothing whole was kept; then `made` is empty. */
+static bool take_kept(const char *model_path, const char *layers_path, nq_made_model *made)
+{
+    nq_error ignored = {0};
+    uint8_t *text = NULL;
+    size_t size;
+    if (nq_file_read(layers_path, LAYERS_LIMIT, &text, &size, &ignored) == NQ_OK)
+        made->layers = json_loadb((const char *)text, size, 0, NULL);
+    free(text);
+    if (json_is_array(made->layers) &&
+        nq_file_read(model_path, MODEL_LIMIT, &made->bytes, &made->size, &ignored) == NQ_OK &&
+        nq_model_file_decode(made->bytes, made->size, model_path, &made->model, &ignored) == NQ_OK)
+        return true;
+    nq_made_model_free(made);
+    return false;
+}
+
+static nq_status keep(const char *model_path, const char *layers_path, const nq_made_model *made,
+                      nq_error *err)
+{
+    char *text = json_dumps(made->layers, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!text)
+        return nq_fail_nomem(err, "the per-layer report", 0);
+    nq_status status = nq_file_write_atomic(layers_path, text, strlen(text), err);
+    free(text);
+    return status == NQ_OK ? nq_file_write_atomic(model_path, made->bytes, made->size, err)
+                           : status;
+}
+
+static nq_status allocate(making *m, nq_error *err)
+{
+    size_t count = (size_t)m->graph->count;
+    bool histograms = m->job->spec.activations.range != NQ_RANGE_MINMAX;
+    m->ranges = calloc(count, sizeof *m->ranges);
+    m->layers = calloc(count, sizeof *m->layers);
+    if (histograms)
+        m->histograms = calloc(count * NQ_HISTOGRAM_BINS, sizeof *m->histograms);
+    if (!m->ranges || !m->layers || (histograms && !m->histograms))
+        return nq_fail_nomem(err, "activation ranges",
+                             count * NQ_HISTOGRAM_BINS * sizeof *m->histograms);
+    return NQ_OK;
+}
+
+/* A folder or a large file: hashed where it lies, not read into memory. */
+static nq_status check_calibration(const nq_job_file *job, nq_error *err)
+{
+    char text[NQ_SHA256_TEXT];
+    if (!job->calibration.root || !*job->calibration_sha256)
+        return NQ_OK;
+    nq_status status = nq_content_hash(job->calibration.root, job->calibration.path, text, err);
+    if (status == NQ_OK && strcmp(text, job->calibration_sha256) != 0)
+        status = nq_fail(
+            err, NQ_ERR_INPUT,
+            "the calibration samples %s changed since the job was submitted: submit it again",
+            job->calibration.path);
+    return status;
+}
+
+/* Every range but min-max takes a second pass over the samples. */
+static nq_status calibrate(making *m, nq_error *err)
+{
+    nq_progress_stage(m->report, "calibrate");
+    nq_status status = check_calibration(m->job, err);
+    if (status == NQ_OK)
+        status = nq_samples_open(&m->job->spec, m->job->calibration.root, m->job->calibration.path,
+                                 &m->samples, err);
+    if (status == NQ_OK)
+        status = nq_float_net_create(m->graph, NQ_FLOAT_SLICE, &m->net, err);
+    if (status == NQ_OK)
+        status = nq_ranges_observe(m->net, m->graph, m->samples, m->pool, nq_progress_tell,
+                                   m->report, m->ranges, err);
+    if (status != NQ_OK || !m->histograms)
+        return status;
+    nq_progress_stage(m->report, "histogram");
+    return nq_histograms_observe(m->net, m->graph, m->samples, m->pool, nq_progress_tell, m->report,
+                                 m->ranges, m->histograms, err);
+}
+
+static nq_status quantize(making *m, nq_made_model *made, nq_error *err)
+{
+    nq_progress_stage(m->report, "quantize");
+    nq_status status =
+        nq_quantize(m->graph, m->ranges, m->histograms, &m->job->spec, &made->model, err);
+    if (status == NQ_OK)
+        status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
+    return status;
+}
+
+static nq_status report_layers(making *m, nq_made_model *made, nq_error *err)
+{
+    nq_progress_stage(m->report, "report");
+    nq_status status = nq_layers_report(m->graph, m->net, m->ranges, m->samples, &made->model,
+                                        m->pool, nq_progress_tell, m->report, m->layers, err);
+    if (status != NQ_OK)
+        return status;
+    made->layers = nq_layers_to_json(m->graph, &made->model, m->layers);
+    return made->layers ? NQ_OK : nq_fail_nomem(err, "the per-layer report", 0);
+}
+
+static nq_status make(making *m, nq_made_model *made, nq_error *err)
+{
+    nq_status status = allocate(m, err);
+    if (status == NQ_OK)
+        status = calibrate(m, err);
+    if (status == NQ_OK)
+        status = quantize(m, made, err);
+    if (status == NQ_OK)
+        status = report_layers(m, made, err);
+    nq_float_net_free(m->net);
+    nq_samples_free(m->samples);
+    free(m->ranges);
+    free(m->histograms);
+    free(m->layers);
+    return status;
+}
+
+nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_graph *graph,
+                             nq_pool *pool, nq_progress_report *report, nq_made_model *made,
+                             nq_error *err)
+{
+    nq_status status = NQ_OK;
+    char *model_path = kept_path(dir, job, "model", "safetensors");
+    char *layers_path = kept_path(dir, job, "layers", "json");
+    if (!model_path || !layers_path) {
+        status = nq_fail_nomem(err, "a path", strlen(dir));
+    } else if (take_kept(model_path, layers_path, made)) {
+        nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", made->size, NULL);
+    } else {
+        making m = {.job = job, .graph = graph, .pool = pool, .report = report};
+        status = make(&m, made, err);
+        if (status == NQ_OK)
+            status = keep(model_path, layers_path, made, err);
+    }
+    free(model_path);
+    free(layers_path);
+    return status;
+}
