@@ -268,6 +268,12 @@ static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err
                        "dataset_path: is given together with dataset; choose one");
     if (*spec->dataset_path)
         memset(spec->dataset, 0, sizeof spec->dataset);
+    if (spec->activations.range != NQ_RANGE_PERCENTILE &&
+        member_at(written, "activations.percentile"))
+        return nq_fail(
+            err, NQ_ERR_INPUT,
+            "activations.percentile: is read only with activations.range percentile; set "
+            "that too");
     if (spec->activations.range != NQ_RANGE_MINMAX && spec->activations.qmax != 255)
         return nq_fail(err, NQ_ERR_INPUT,
                        "activations.range: only minmax goes with activations.qmax 127; set that to "
@@ -300,6 +306,9 @@ json_t *nq_spec_to_json(const nq_spec *spec)
         const nq_spec_field *field = &nq_spec_fields[i];
         bool text = field->type == NQ_FIELD_STRING || field->type == NQ_FIELD_PATH;
         if (!(field->kinds & (1u << spec->kind)) || (text && !((const char *)spec)[field->offset]))
+            continue;
+        if (strcmp(field->key, "activations.percentile") == 0 &&
+            spec->activations.range != NQ_RANGE_PERCENTILE)
             continue;
         if (put_member(object, field->key, nq_spec_value(field, spec), NULL) != NQ_OK) {
             json_decref(object);

@@ -28,8 +28,9 @@ typedef enum {
     NQ_RANGE_KL,
     NQ_RANGE_ACIQ
 } nq_range_method;
+typedef enum { NQ_SOURCE_DATA } nq_range_source;
 typedef enum { NQ_WEIGHT_MINMAX, NQ_WEIGHT_MSE } nq_weight_range;
-typedef enum { NQ_ROUND_NEAREST } nq_rounding;
+typedef enum { NQ_ROUND_NEAREST, NQ_ROUND_SQUANT } nq_rounding;
 typedef enum {
     NQ_CALIBRATE_NONE,
     NQ_CALIBRATE_GAUSSIAN,
@@ -57,6 +58,7 @@ typedef struct {
         int qmax; /* upper end that 8-bit scales are computed from: 127 (baseline) or 255 */
         nq_range_method range;
         int percentile;    /* index into 99, 99.9, 99.99, 99.999, 99.9999 */
+        nq_range_source source;
         int shortcut_bits; /* 2..8: adds, concatenations, pools and what they read */
     } activations;
     struct {
@@ -65,6 +67,9 @@ typedef struct {
         int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all */
         uint64_t seed;
     } calibrate;
+    struct {
+        int equalize, absorb_bias, correct_bias, correct_stats; /* 0 or 1 */
+    } repair;
     size_t keep_count;
     char keep_8bit[NQ_SPEC_KEEP][NQ_SPEC_NAME]; /* layer names, "first", "last" */
     char dataset[NQ_SPEC_NAME];
@@ -78,6 +83,7 @@ typedef enum {
     NQ_FIELD_STRING, /* a name: see nq_spec_name_valid() */
     NQ_FIELD_PATH,
     NQ_FIELD_INT,
+    NQ_FIELD_BOOL, /* low..high of 0 and 1: 0..0 takes false alone */
     NQ_FIELD_ENUM,
     NQ_FIELD_LIST
 } nq_field_type;

@@ -15,7 +15,9 @@ static void describe_values(const nq_spec_field *field, char text[TEXT_SIZE])
         at += (size_t)snprintf(text + at, TEXT_SIZE - at, "%s%s", i ? ", " : "", field->choices[i]);
     if (at > 0)
         return;
-    if (field->type == NQ_FIELD_INT && field->high == INT64_MAX)
+    if (field->type == NQ_FIELD_BOOL)
+        snprintf(text, TEXT_SIZE, field->high ? "true, false" : "false");
+    else if (field->type == NQ_FIELD_INT && field->high == INT64_MAX)
         snprintf(text, TEXT_SIZE, "%lld or more", field->low);
     else if (field->type == NQ_FIELD_INT)
         snprintf(text, TEXT_SIZE, "%lld..%lld", field->low, field->high);

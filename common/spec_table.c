@@ -11,13 +11,15 @@
 #define PATH(kinds)                 NQ_FIELD_PATH, kinds, 0, 0, NULL, NULL
 #define NUMBER(low, high, standard) low, high, NULL, standard
 #define ONE_OF(choices, standard)   0, 0, choices, standard
+#define OFF                         NQ_FIELD_BOOL, QUANTIZE, 0, 0, NULL, "false"
 
 static const char *const granularities[] = {"per_tensor", "per_channel", NULL};
 static const char *const weight_ranges[] = {"minmax", "mse", NULL};
 static const char *const ranges[] = {"minmax", "percentile", "mse", "l24", "kl", "aciq", NULL};
 static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9999", NULL};
-static const char *const roundings[] = {"nearest", NULL};
+static const char *const roundings[] = {"nearest", "squant", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
+static const char *const range_sources[] = {"data", NULL};
 static const char *const sources[] = {"none", "gaussian", "uniform", "file", NULL};
 static const char *const unreadables[] = {"fail", "wrong", NULL};
 
@@ -48,7 +50,10 @@ const nq_spec_field nq_spec_fields[] = {
      "squared rounding error among 81 fractions of it.",
      MEMBER(weights.range)},
     {"weights.rounding", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(roundings, "nearest"),
-     "How a weight becomes an integer: nearest rounds to the nearest one, ties to even.",
+     "How a weight becomes an integer: nearest rounds to the nearest one, ties to even; squant "
+     "then "
+     "flips weights by one step so that the errors of each kernel and each output channel cancel "
+     "(SQuant, ICLR 2022; no data, milliseconds).",
      MEMBER(weights.rounding)},
     {"activations.bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
      "Bits of an activation at the inputs of convolutions and linear layers. The input image "
@@ -73,6 +78,9 @@ const nq_spec_field nq_spec_fields[] = {
     {"activations.shortcut_bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
      "Bits of the operands and results of residual adds, concatenations and pools.",
      MEMBER(activations.shortcut_bits)},
+    {"activations.source", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(range_sources, "data"),
+     "Where activation ranges come from: data is the calibration samples.",
+     MEMBER(activations.source)},
     {"calibrate.source", NQ_FIELD_ENUM, ANY, ONE_OF(sources, "gaussian"),
      "Where calibration samples come from: gaussian draws each value from N(0,1), uniform from "
      "[-sqrt(3), sqrt(3)), which has the same mean and variance, file reads calibrate.file. none "
@@ -88,6 +96,14 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(calibrate.samples)},
     {"calibrate.seed", NQ_FIELD_INT, QUANTIZE, NUMBER(0, INT64_MAX, "1"),
      "Everything random in the job comes from this number.", MEMBER(calibrate.seed)},
+    {"repair.equalize", OFF, "Cross-layer equalization. Not in this version: only false.",
+     MEMBER(repair.equalize)},
+    {"repair.absorb_bias", OFF, "High-bias absorption. Not in this version: only false.",
+     MEMBER(repair.absorb_bias)},
+    {"repair.correct_bias", OFF, "Bias correction. Not in this version: only false.",
+     MEMBER(repair.correct_bias)},
+    {"repair.correct_stats", OFF, "Statistics correction. Not in this version: only false.",
+     MEMBER(repair.correct_stats)},
     {"keep_8bit", NQ_FIELD_LIST, QUANTIZE, ONE_OF(NULL, ""),
      "Layers whose weights and inputs stay at 8 bit whatever the bits above say: names such as "
      "layer1.0.conv1, or first and last. An array; on the command line separated by commas.",

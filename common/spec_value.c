@@ -65,6 +65,19 @@ static nq_status not_a_choice(const nq_spec_field *field, const char *text, nq_e
     return nq_fail(err, NQ_ERR_INPUT, "%s: %s is not one of %s", field->key, text, list);
 }
 
+static nq_status take_bool(const nq_spec_field *field, const json_t *value, char *to, nq_error *err)
+{
+    if (!json_is_boolean(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be true or false, not %s", field->key,
+                       nq_json_type_name(value));
+    if (json_is_true(value) && field->high == 0)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "%s: this version cannot do that; leave the key out or give false",
+                       field->key);
+    store_number(field, json_is_true(value), to);
+    return NQ_OK;
+}
+
 static nq_status take_number(const nq_spec_field *field, const json_t *value, char *to,
                              nq_error *err)
 {
@@ -139,6 +152,8 @@ nq_status nq_spec_take(const nq_spec_field *field, const json_t *value, nq_spec 
         return take_text(field, value, to, err);
     case NQ_FIELD_INT:
         return take_number(field, value, to, err);
+    case NQ_FIELD_BOOL:
+        return take_bool(field, value, to, err);
     case NQ_FIELD_ENUM:
         return take_choice(field, value, to, err);
     case NQ_FIELD_LIST:
@@ -184,6 +199,10 @@ static nq_status list_of_text(const nq_spec_field *field, const char *text, json
 nq_status nq_spec_value_of_text(const nq_spec_field *field, const char *text, json_t **value,
                                 nq_error *err)
 {
+    if (field->type == NQ_FIELD_BOOL && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        *value = json_boolean(*text == 't');
+        return NQ_OK;
+    }
     if (field->type == NQ_FIELD_INT)
         return number_of_text(field, text, value, err);
     if (field->type == NQ_FIELD_LIST)
@@ -201,6 +220,8 @@ json_t *nq_spec_value(const nq_spec_field *field, const nq_spec *spec)
     case NQ_FIELD_STRING:
     case NQ_FIELD_PATH:
         return json_string((const char *)spec + field->offset);
+    case NQ_FIELD_BOOL:
+        return json_boolean(load_number(field, spec) != 0);
     case NQ_FIELD_INT:
         return json_integer(load_number(field, spec));
     case NQ_FIELD_ENUM:

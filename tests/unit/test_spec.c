@@ -26,8 +26,10 @@ static void baseline_is_the_default(void **state)
                               "\"weights\":{\"bits\":8,\"granularity\":\"per_tensor\",\"range\":"
                               "\"minmax\",\"rounding\":\"nearest\"},"
                               "\"activations\":{\"bits\":8,\"qmax\":127,\"range\":\"minmax\","
-                              "\"percentile\":\"99.99\",\"shortcut_bits\":8},"
+                              "\"shortcut_bits\":8,\"source\":\"data\"},"
                               "\"calibrate\":{\"source\":\"gaussian\",\"samples\":1000,\"seed\":1},"
+                              "\"repair\":{\"equalize\":false,\"absorb_bias\":false,\"correct_"
+                              "bias\":false,\"correct_stats\":false},"
                               "\"keep_8bit\":[],\"dataset\":\"imagenet\",\"limit\":0,"
                               "\"unreadable\":\"fail\"}");
     assert_int_equal(spec.kind, NQ_JOB_QUANTIZE);
@@ -182,6 +184,10 @@ static void contradictions(void **state)
         {"{\"model\":\"m\",\"calibrate\":{\"samples\":0}}", "calibrate.samples: 0 means all"},
         {"{\"model\":\"m\",\"dataset\":\"d\",\"dataset_path\":\"/a\"}",
          "dataset_path: is given together with dataset"},
+        {"{\"model\":\"m\",\"activations\":{\"range\":\"mse\"}}",
+         "activations.range: only minmax goes with activations.qmax 127"},
+        {"{\"model\":\"m\",\"activations\":{\"percentile\":\"99.9\"}}",
+         "activations.percentile: is read only with"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nq_spec spec;
@@ -196,6 +202,9 @@ static void resolving_is_a_fixed_point(void **state)
     (void)state;
     static const char *const good[] = {
         "{\"model\":\"resnet18\"}",
+        "{\"model\":\"m\",\"preset\":\"w4a8\",\"weights\":{\"rounding\":\"squant\"},"
+        "\"activations\":{\"range\":"
+        "\"percentile\",\"percentile\":\"99.9\"},\"repair\":{\"equalize\":false}}",
         "{\"model\":\"m\",\"preset\":\"float\",\"limit\":5}",
         "{\"model\":\"m\",\"quantized\":\"/q\",\"checkpoint\":\"/c\"}",
         "{\"model\":\"m\",\"preset\":\"w4a4\",\"dataset_path\":\"/d\"}",
@@ -249,6 +258,8 @@ static void flags_are_text(void **state)
         {"weights.bits", "-", "is not a whole number"},
         {"weights.bits", "-4", "weights.bits: -4 is not in 2..8"},
         {"calibrate.seed", "99999999999999999999", "is not a whole number"},
+        {"repair.equalize", "true", "repair.equalize: this version cannot do that"},
+        {"repair.equalize", "1", "repair.equalize: must be true or false"},
         {"weights.range", "max", "weights.range: \"max\" is not one of minmax"},
         {"keep_8bit", "a,,b", "keep_8bit: is empty"},
         {"keep_8bit", "a,", "keep_8bit: is empty"},

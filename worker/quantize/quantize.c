@@ -1,5 +1,6 @@
 #include "worker/quantize/quantize.h"
 #include "worker/quantize/range_search.h"
+#include "worker/quantize/rounding.h"
 #include "worker/quantize/widths.h"
 #include <float.h>
 #include <math.h>
@@ -11,9 +12,9 @@ static float (*const weight_scales[])(const float *w, size_t n, int bits) = {
     [NQ_WEIGHT_MINMAX] = nq_weight_scale_minmax,
     [NQ_WEIGHT_MSE] = nq_weight_scale_mse,
 };
-static void (*const weight_rounders[])(const float *w, size_t n, float scale, int bits,
-                                       int8_t *q) = {
-    [NQ_ROUND_NEAREST] = nq_weight_round_nearest,
+static nq_status (*const weight_rounders[])(const nq_weights *weights, int8_t *q, nq_error *err) = {
+    [NQ_ROUND_NEAREST] = nq_round_nearest,
+    [NQ_ROUND_SQUANT] = nq_round_squant,
 };
 
 nq_qparams nq_affine_params(float low, float high, int scale_qmax, int clamp_qmax)
@@ -68,13 +69,17 @@ static nq_status quantize_layer(const nq_graph *graph, int index, const nq_spec 
         return status;
     out->weight_bits = bits;
     size_t each = nq_node_weights(graph, node) / (size_t)scales;
-    for (size_t s = 0; s < (size_t)scales; s++) {
-        const float *w = node->weight + s * each;
-        out->weight_scale[s] = weight_scales[spec->weights.range](w, each, bits);
-        weight_rounders[spec->weights.rounding](w, each, out->weight_scale[s], bits,
-                                                out->weight + s * each);
-    }
-    return NQ_OK;
+    for (size_t c = 0; c < (size_t)scales; c++)
+        out->weight_scale[c] =
+            weight_scales[spec->weights.range](node->weight + c * each, each, bits);
+    nq_weights weights = {.weight = node->weight,
+                          .rows = node->channels,
+                          .taps = node->kernel_h * node->kernel_w,
+                          .inputs = nq_node_in_channels(graph, node, 0) / node->groups,
+                          .scale = out->weight_scale,
+                          .scales = scales,
+                          .bits = bits};
+    return weight_rounders[spec->weights.rounding](&weights, out->weight, err);
 }
 
 static nq_status quantize_bias(const nq_node *node, nq_qnode *out, nq_error *err)

@@ -1,5 +1,6 @@
 #include "worker/quantize/minmax.h"
 #include "worker/quantize/quantize.h"
+#include "worker/quantize/rounding.h"
 #include <float.h>
 #include <math.h>
 
@@ -50,4 +51,15 @@ void nq_weight_round_nearest(const float *w, size_t n, float scale, int bits, in
         float r = nearbyintf(w[i] * inverse);
         q[i] = (int8_t)(r < low ? low : r > high ? high : r);
     }
+}
+
+nq_status nq_round_nearest(const nq_weights *weights, int8_t *q, nq_error *err)
+{
+    (void)err;
+    size_t each = (size_t)weights->taps * (size_t)weights->inputs;
+    for (size_t row = 0; row < (size_t)weights->rows; row++)
+        nq_weight_round_nearest(weights->weight + row * each, each,
+                                weights->scale[weights->scales > 1 ? row : 0], weights->bits,
+                                q + row * each);
+    return NQ_OK;
 }
