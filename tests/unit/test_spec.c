@@ -227,7 +227,7 @@ static void resolving_is_a_fixed_point(void **state)
     }
     nq_spec spec;
     nq_error err = {0};
-    assert_ok(resolve(good[4], &spec, &err), &err);
+    assert_ok(resolve(good[5], &spec, &err), &err);
     assert_int_equal(spec.calibrate.samples, 0);
 }
 
