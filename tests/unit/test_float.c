@@ -2,8 +2,8 @@
  * independence of threads; the placing of buffers. */
 #include "tests/unit/nq_test.h"
 
+#include "common/arena.h"
 #include "tests/unit/small_graph.h"
-#include "worker/float/arena.h"
 #include "worker/float/float_net.h"
 #include <math.h>
 #include <pthread.h>
