@@ -123,7 +123,7 @@ static nq_status score_positions(score_state *s, uint32_t first, int n, int thre
             memset(row, 0, scorer->row_bytes);
             fresh[i].label = -1;
         } else {
-            scorer->judge(scorer, row, truth, &fresh[i].label, &fresh[i].top5);
+            nq_scorer_judge(scorer, row, truth, &fresh[i].label, &fresh[i].top5);
         }
         status = nq_journal_add(job->journal, position, &fresh[i], row, err);
         s->verdicts[position] = fresh[i];

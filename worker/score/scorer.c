@@ -20,6 +20,27 @@ typedef struct {
     nq_float_run *runs[];
 } float_rooms;
 
+/* Every byte and every float is a double. */
+static double logit(const nq_scorer *s, const void *row, int c)
+{
+    return s->real ? (double)((const float *)row)[c] : (double)((const uint8_t *)row)[c];
+}
+
+void nq_scorer_judge(const nq_scorer *s, const void *row, int32_t truth, int32_t *label, bool *top5)
+{
+    int best = 0, before = 0;
+    bool known = truth < s->classes;
+    for (int c = 1; c < s->classes; c++)
+        if (logit(s, row, c) > logit(s, row, best))
+            best = c;
+    for (int c = 0; known && c < s->classes; c++) {
+        double other = logit(s, row, c), own = logit(s, row, truth);
+        before += other > own || (c < truth && other == own);
+    }
+    *label = best;
+    *top5 = known && before < 5;
+}
+
 static nq_status integer_run(nq_scorer *s, int thread, const uint8_t *crops, int n, void *rows,
                              nq_error *err)
 {
@@ -31,20 +52,6 @@ static nq_status integer_run(nq_scorer *s, int thread, const uint8_t *crops, int
                       (uint8_t *)rows + (size_t)i * s->row_bytes);
     }
     return NQ_OK;
-}
-
-static void integer_judge(const nq_scorer *s, const void *row, int32_t truth, int32_t *label,
-                          bool *top5)
-{
-    const uint8_t *logits = row;
-    int best = 0, before = 0;
-    for (int c = 1; c < s->classes; c++)
-        if (logits[c] > logits[best])
-            best = c;
-    for (int c = 0; truth < s->classes && c < s->classes; c++)
-        before += logits[c] > logits[truth] || (c < truth && logits[c] == logits[truth]);
-    *label = best;
-    *top5 = truth < s->classes && before < 5;
 }
 
 static void integer_free(nq_scorer *s)
@@ -67,7 +74,6 @@ nq_status nq_scorer_integer(const nq_plan *plan, int threads, nq_scorer *s, nq_e
                      .row_bytes = (size_t)nq_plan_classes(plan),
                      .slice = INTEGER_SLICE,
                      .run = integer_run,
-                     .judge = integer_judge,
                      .free = integer_free,
                      .inside = rooms};
     for (int i = 0; i < threads; i++) {
@@ -97,20 +103,6 @@ static nq_status float_run(nq_scorer *s, int thread, const uint8_t *crops, int n
     return status;
 }
 
-static void float_judge(const nq_scorer *s, const void *row, int32_t truth, int32_t *label,
-                        bool *top5)
-{
-    const float *logits = row;
-    int best = 0, before = 0;
-    for (int c = 1; c < s->classes; c++)
-        if (logits[c] > logits[best])
-            best = c;
-    for (int c = 0; truth < s->classes && c < s->classes; c++)
-        before += logits[c] > logits[truth] || (c < truth && logits[c] == logits[truth]);
-    *label = best;
-    *top5 = truth < s->classes && before < 5;
-}
-
 static void float_free(nq_scorer *s)
 {
     float_rooms *rooms = s->inside;
@@ -131,9 +123,9 @@ nq_status nq_scorer_float(const nq_float_net *net, int classes, int threads, nq_
     *s = (nq_scorer){.classes = classes,
                      .row_bytes = (size_t)classes * sizeof(float),
                      .slice = nq_float_net_batch(net),
+                     .real = true,
                      .whole = true,
                      .run = float_run,
-                     .judge = float_judge,
                      .free = float_free,
                      .inside = rooms};
     for (int i = 0; i < threads; i++) {
