@@ -43,7 +43,7 @@ static nq_status load_graph(job_run *r, nq_error *err)
 {
     const nq_job_file *job = r->job;
     uint8_t *data = NULL;
-    size_t size;
+    size_t size = 0;
     nq_status status = nq_place_read(&job->checkpoint, CHECKPOINT_LIMIT, &data, &size, err);
     if (status == NQ_OK)
         status = nq_check_frozen("the checkpoint", job->checkpoint.path, data, size,

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,6 +82,19 @@ nq_status nq_samples_read(nq_samples *samples, size_t i, int thread, float *out,
                        "calibration sample %zu of %zu was asked for by thread %d", i,
                        samples->count, thread);
     return samples->source->read(samples->state, i, thread, out, err);
+}
+
+nq_status nq_samples_read_slice(nq_samples *samples, size_t first, size_t count, size_t batch,
+                                int thread, float *out, nq_error *err)
+{
+    const size_t each = (size_t)NQ_SAMPLE_PIXELS * NQ_SAMPLE_CHANNELS;
+    for (size_t i = 0; i < count; i++) {
+        nq_status status = nq_samples_read(samples, first + i, thread, out + i * each, err);
+        if (status != NQ_OK)
+            return status;
+    }
+    memset(out + count * each, 0, (batch - count) * each * sizeof *out);
+    return NQ_OK;
 }
 
 void nq_sample_to_nhwc(const float *nchw, float *nhwc)

@@ -29,4 +29,9 @@ size_t nq_samples_count(const nq_samples *samples);
 #define NQ_SAMPLES_THREADS 256
 nq_status nq_samples_read(nq_samples *samples, size_t i, int thread, float *out, nq_error *err);
 
+/* A slice of the float network: samples first .. first + count - 1, then zeros up to `batch`, as
+ * f32 [batch][224][224][3]. */
+nq_status nq_samples_read_slice(nq_samples *samples, size_t first, size_t count, size_t batch,
+                                int thread, float *out, nq_error *err);
+
 #endif

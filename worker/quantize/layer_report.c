@@ -88,15 +88,12 @@ static nq_status compare_slice(void *context, size_t item, int thread, nq_error 
 {
     comparison *c = context;
     report_room *room = &c->rooms[thread];
-    size_t first = item * (size_t)c->batch, image = nq_node_elements(&c->graph->nodes[0]);
+    size_t first = item * (size_t)c->batch;
     size_t images = c->total - first < (size_t)c->batch ? c->total - first : (size_t)c->batch;
-    float *input = nq_float_run_input(room->run);
-    for (size_t i = 0; i < images; i++) {
-        nq_status status = nq_samples_read(c->samples, first + i, thread, input + i * image, err);
-        if (status != NQ_OK)
-            return status;
-    }
-    memset(input + images * image, 0, ((size_t)c->batch - images) * image * sizeof *input);
+    nq_status status = nq_samples_read_slice(c->samples, first, images, (size_t)c->batch, thread,
+                                             nq_float_run_input(room->run), err);
+    if (status != NQ_OK)
+        return status;
     slice s = {
         .c = c, .room = room, .sums = c->sums + item * (size_t)c->graph->count, .images = images};
     return nq_float_run_forward(room->run, compare_node, &s, err);

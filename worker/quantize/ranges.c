@@ -86,17 +86,12 @@ static nq_status observe_slice(void *context, size_t item, int thread, nq_error 
     thread_room *room = &o->rooms[thread];
     size_t first = item * (size_t)o->batch;
     size_t images = o->total - first < (size_t)o->batch ? o->total - first : (size_t)o->batch;
-    size_t image = nq_node_elements(&o->graph->nodes[0]);
-    float *input = nq_float_run_input(room->run);
-    for (size_t i = 0; i < images; i++) {
-        nq_status status = nq_samples_read(o->samples, first + i, thread, input + i * image, err);
-        if (status != NQ_OK)
-            return status;
-    }
-    memset(input + images * image, 0, ((size_t)o->batch - images) * image * sizeof *input);
+    nq_status status = nq_samples_read_slice(o->samples, first, images, (size_t)o->batch, thread,
+                                             nq_float_run_input(room->run), err);
+    if (status != NQ_OK)
+        return status;
     slice s = {.graph = o->graph, .room = room, .bounds = o->bounds, .images = images};
-    nq_status status =
-        nq_float_run_forward(room->run, o->bounds ? count_node : observe_node, &s, err);
+    status = nq_float_run_forward(room->run, o->bounds ? count_node : observe_node, &s, err);
     return status == NQ_OK ? report(o, images, err) : status;
 }
 
