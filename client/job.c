@@ -242,6 +242,13 @@ nq_status nq_jobs_list(nq_client *client, const json_t *filter, long long most, 
     return status;
 }
 
+void nq_jobs_print_json(nq_client *client, json_t *jobs, json_t *counts)
+{
+    json_t *all = json_pack("{s:O, s:O*}", "jobs", jobs, "counts", counts);
+    nq_client_print_json(client, all, false);
+    json_decref(all);
+}
+
 nq_status nq_job_fetch(nq_client *client, long long id, json_t **job, nq_error *err)
 {
     json_t *reply = NULL, *request = nq_request("status");

@@ -34,6 +34,9 @@ void nq_job_print(const json_t *job, FILE *out);
 nq_status nq_jobs_list(nq_client *client, const json_t *filter, long long most, json_t **jobs,
                        json_t **counts, nq_error *err);
 
+/* {"jobs": jobs, "counts": counts}; counts may be NULL. Both stay the caller's. */
+void nq_jobs_print_json(nq_client *client, json_t *jobs, json_t *counts);
+
 /* The object of one job. The caller owns *job. */
 nq_status nq_job_fetch(nq_client *client, long long id, json_t **job, nq_error *err);
 

@@ -142,9 +142,7 @@ static nq_status list(nq_client *client, const list_input *input, nq_error *err)
     if (status != NQ_OK)
         return status;
     if (client->json) {
-        json_t *all = json_pack("{s:O, s:O*}", "jobs", jobs, "counts", counts);
-        nq_client_print_json(client, all, false);
-        json_decref(all);
+        nq_jobs_print_json(client, jobs, counts);
     } else if (json_array_size(jobs) > 0)
         status = print_table(client, jobs, err);
     else

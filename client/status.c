@@ -61,9 +61,7 @@ static nq_status show_queue(nq_client *client, const json_t *filter, nq_error *e
     if (status != NQ_OK)
         return status;
     if (client->json) {
-        json_t *all = json_pack("{s:O, s:O*}", "jobs", jobs, "counts", counts);
-        nq_client_print_json(client, all, false);
-        json_decref(all);
+        nq_jobs_print_json(client, jobs, counts);
     } else {
         if (json_array_size(jobs) > 0)
             status = print_table(client, jobs, err);

@@ -226,16 +226,7 @@ static int wait_for(nq_client *client, nq_target target, const char *name)
     nq_status status = nq_wait_target(client, target, progress, ended, &err);
     nq_progress_end(progress);
     signal(SIGINT, SIG_DFL);
-    int code = nq_client_finish(client, status, &err);
-    if (status == NQ_OK) {
-        code = nq_wait_exit(ended);
-        json_t *all = json_pack("{s:O}", "jobs", ended);
-        if (client->json)
-            nq_client_print_json(client, all, false);
-        json_decref(all);
-    }
-    json_decref(ended);
-    return code;
+    return nq_wait_finish(client, status, ended, &err);
 }
 
 static int submit(nq_client *client, const nq_submit_input *input)

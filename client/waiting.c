@@ -205,3 +205,17 @@ int nq_wait_exit(const json_t *ended)
     }
     return code;
 }
+
+int nq_wait_finish(nq_client *client, nq_status status, json_t *ended, const nq_error *err)
+{
+    int code = nq_client_finish(client, status, err);
+    if (status == NQ_OK) {
+        code = nq_wait_exit(ended);
+        json_t *all = json_pack("{s:O}", "jobs", ended);
+        if (client->json)
+            nq_client_print_json(client, all, false);
+        json_decref(all);
+    }
+    json_decref(ended);
+    return code;
+}

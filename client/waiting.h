@@ -16,6 +16,10 @@ nq_status nq_wait_target(nq_client *client, nq_target target, nq_progress *progr
 /* The exit code of several ended jobs: failed if any failed, else cancelled if any was. */
 int nq_wait_exit(const json_t *ended);
 
+/* The end of a verb that waited: with --json prints {"jobs": ended}, or the sentence of a failure;
+ * gives `ended` back and returns the exit code. */
+int nq_wait_finish(nq_client *client, nq_status status, json_t *ended, const nq_error *err);
+
 /*
  * Reads the events of `watch` on a connection of its own until the daemon says that nothing more
  * will come, or until `seen` returns true. seen(context, NULL) is called once the watch stands,

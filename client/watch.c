@@ -98,14 +98,5 @@ int nq_verb_wait(nq_client *client, int argc, char **argv)
     nq_verb_parse(&argp, argc, argv, &input);
     json_t *ended = json_array();
     nq_status status = wait_all(client, &input, ended, &err);
-    int code = nq_client_finish(client, status, &err);
-    if (status == NQ_OK) {
-        code = nq_wait_exit(ended);
-        json_t *all = json_pack("{s:O}", "jobs", ended);
-        if (client->json)
-            nq_client_print_json(client, all, false);
-        json_decref(all);
-    }
-    json_decref(ended);
-    return code;
+    return nq_wait_finish(client, status, ended, &err);
 }

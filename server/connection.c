@@ -146,17 +146,26 @@ static void set_reading(nq_connection *c, bool reading)
         nq_connection_close(c);
 }
 
-static void begin_call(nq_connection *c, const char *line, size_t size)
+/* The connection's call from here on. NULL when out of memory: then the connection is closed. */
+static nq_call *new_call(nq_connection *c)
 {
     nq_call *call = calloc(1, sizeof *call);
     if (!call) {
         nq_connection_close(c);
-        return;
+        return NULL;
     }
     call->daemon = c->daemon;
     call->connection = c;
     call->uid = c->uid;
     c->call = call;
+    return call;
+}
+
+static void begin_call(nq_connection *c, const char *line, size_t size)
+{
+    nq_call *call = new_call(c);
+    if (!call)
+        return;
     if (nq_request_parse(line, size, &call->request, &call->err) != NQ_OK)
         nq_call_fail(call);
     else
@@ -165,15 +174,10 @@ static void begin_call(nq_connection *c, const char *line, size_t size)
 
 static void refuse_long_line(nq_connection *c)
 {
-    nq_call *call = calloc(1, sizeof *call);
-    if (!call) {
-        nq_connection_close(c);
+    nq_call *call = new_call(c);
+    if (!call)
         return;
-    }
-    call->daemon = c->daemon;
-    call->connection = c;
     call->code = "too_large";
-    c->call = call;
     c->used = 0;
     c->close_after_reply = true;
     nq_fail(&call->err, NQ_ERR_INPUT, "the request is longer than %ld bytes (limits.line_bytes)",
