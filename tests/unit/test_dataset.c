@@ -1,29 +1,11 @@
 /* common/dataset, label_file, tree: which images there are, in which order, with which class. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/scratch_root.h"
 
 #include "common/dataset.h"
 #include "common/file.h"
 #include "common/label_file.h"
 
 #include <unistd.h>
-
-static char *root;
-
-static int make_root(void **state)
-{
-    (void)state;
-    root = nq_test_folder();
-    return root ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    nq_error err = {0};
-    int failed = nq_dir_remove(root, &err) != NQ_OK;
-    free(root);
-    return failed;
-}
 
 /* A file of `text` beneath root, with its folders. */
 static void put(const char *path, const char *text)

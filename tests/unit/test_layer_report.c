@@ -1,7 +1,6 @@
 /* The per-layer report on the demo network. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/demo_graph.h"
 
-#include "common/file.h"
 #include "worker/output/layers.h"
 #include "worker/quantize/layer_report.h"
 #include "worker/quantize/quantize.h"
@@ -19,18 +18,8 @@ typedef struct {
 static void setup_create(setup *s)
 {
     nq_error err = {0};
-    uint8_t *data;
-    size_t size;
-    nq_checkpoint checkpoint;
     *s = (setup){.spec = calloc(1, sizeof *s->spec)};
-    assert_ok(nq_file_read(nq_test_path("tests/data/demo/shufflenet_v2_x0_5.pth"), 1 << 24, &data,
-                           &size, &err),
-              &err);
-    assert_ok(nq_checkpoint_parse(data, size, "demo", &checkpoint, &err), &err);
-    assert_ok(nq_graph_load("shufflenet_v2_x0_5", &checkpoint, &s->graph, &err), &err);
-    nq_checkpoint_free(&checkpoint);
-    free(data);
-    assert_ok(nq_graph_fold(&s->graph, &err), &err);
+    s->graph = demo_graph();
     s->spec->weights.granularity = NQ_PER_CHANNEL;
     s->spec->activations.bits = s->spec->activations.shortcut_bits = 8;
     s->spec->activations.qmax = 255;

@@ -1,5 +1,5 @@
 /* Making a job's model: what is frozen, what is kept, what is made again. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/demo_graph.h"
 
 #include "common/file.h"
 #include "worker/make_model.h"
@@ -17,18 +17,8 @@ typedef struct {
 static void setup_create(setup *s)
 {
     nq_error err = {0};
-    uint8_t *data;
-    size_t size;
-    nq_checkpoint checkpoint;
     memset(s, 0, sizeof *s);
-    assert_ok(nq_file_read(nq_test_path("tests/data/demo/shufflenet_v2_x0_5.pth"), 1 << 24, &data,
-                           &size, &err),
-              &err);
-    assert_ok(nq_checkpoint_parse(data, size, "demo", &checkpoint, &err), &err);
-    assert_ok(nq_graph_load("shufflenet_v2_x0_5", &checkpoint, &s->graph, &err), &err);
-    nq_checkpoint_free(&checkpoint);
-    free(data);
-    assert_ok(nq_graph_fold(&s->graph, &err), &err);
+    s->graph = demo_graph();
     json_t *spec = json_pack("{s:s, s:s, s:{s:i}}", "model", "demo", "preset", "w8a8", "calibrate",
                              "samples", 2);
     assert_ok(nq_spec_resolve(spec, &s->job.spec, &err), &err);

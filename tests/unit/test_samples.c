@@ -1,5 +1,5 @@
 /* worker/calibrate/: where samples come from, and which files are refused. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/scratch_root.h"
 
 #include "common/file.h"
 #include "common/hash.h"
@@ -14,24 +14,7 @@
 #define PIXELS (224 * 224)
 #define FLOATS (3 * PIXELS)
 
-static char *root;
 static float sample[FLOATS], other[FLOATS];
-
-static int make_root(void **state)
-{
-    (void)state;
-    root = nq_test_folder();
-    return root ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    nq_error err = {0};
-    int failed = nq_dir_remove(root, &err) != NQ_OK;
-    free(root);
-    return failed;
-}
 
 static nq_samples *open_noise(nq_calibrate_source source, int count, uint64_t seed)
 {
