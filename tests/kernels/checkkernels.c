@@ -115,6 +115,31 @@ static nq_window random_window(int max_c)
     return w;
 }
 
+/* Everything, or some of the output's rows. */
+static nq_rows random_rows(const nq_window *w)
+{
+    if (between(0, 2) == 0)
+        return (nq_rows){0, w->out_h};
+    nq_rows rows = {.first = between(0, w->out_h - 1)};
+    rows.count = between(1, w->out_h - rows.first);
+    return rows;
+}
+
+/* A copy of the input rows that a call may read, at the same pitch and nothing around them. */
+static uint8_t *copy_rows(const tensor *in, const nq_window *w, nq_rows rows)
+{
+    nq_rows read = nq_rows_read(w, rows);
+    size_t row = (size_t)w->in_w * in->pitch, bytes = (size_t)read.count * row;
+    uint8_t *copy = malloc(bytes ? bytes : 1);
+    if (!copy) {
+        printf("Bail out! out of memory\n");
+        exit(2);
+    }
+    if (bytes) /* what lies between the last pixel's channels and its pitch is the guard's */
+        memcpy(copy, in->data + (size_t)read.first * row, bytes);
+    return copy;
+}
+
 static int32_t window_sum(const nq_conv *op, const tensor *in, const int8_t *weight, int y, int x,
                           int o, int depthwise)
 {
@@ -187,7 +212,8 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     int8_t *weight = allocate(weights);
     for (size_t i = 0; i < weights; i++)
         weight[i] = (int8_t)between(-128, 127);
-    int pixels = w->out_h * w->out_w, channels = w->in_c;
+    nq_rows rows = random_rows(w);
+    int pixels = rows.count * w->out_w, channels = w->in_c;
     tensor in = tensor_random((size_t)(w->in_h * w->in_w), channels);
     tensor out = tensor_new((size_t)pixels, w->out_c);
     if (between(0, 2) == 0)
@@ -195,7 +221,8 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     uint8_t *expected = allocate((size_t)(pixels * w->out_c));
     for (int p = 0; p < pixels; p++)
         for (int o = 0; o < w->out_c; o++) {
-            int32_t sum = window_sum(&op, &in, weight, p / w->out_w, p % w->out_w, o, depthwise);
+            int y = rows.first + p / w->out_w;
+            int32_t sum = window_sum(&op, &in, weight, y, p % w->out_w, o, depthwise);
             float r = fmaf(op.bias[o], op.bias_factor[o], (float)sum) * op.multiplier[o];
             expected[p * w->out_c + o] = expected_output(r, &op.out);
         }
@@ -204,12 +231,13 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     memset(p, GUARD_BYTE, packed + GUARD);
     memset(s, GUARD_BYTE, scratch + GUARD);
     kernel->pack(&op, weight, p);
-    kernel->run(&op, p, in.data, in.pitch, out.data, out.pitch, s);
+    uint8_t *read = copy_rows(&in, w, rows);
+    kernel->run(&op, p, rows, read, in.pitch, out.data, out.pitch, s);
     int good = tensor_check(&out, expected);
     for (size_t i = 0; i < GUARD; i++)
         good &= p[packed + i] == GUARD_BYTE && s[scratch + i] == GUARD_BYTE;
     free(op.bias), free(op.bias_factor), free(op.multiplier);
-    free(weight), free(in.base), free(out.base), free(expected), free(p), free(s);
+    free(weight), free(in.base), free(out.base), free(expected), free(p), free(s), free(read);
     return good;
 }
 
@@ -287,18 +315,41 @@ static int check_shuffle(const nq_kernels *k)
     return good;
 }
 
+static int check_interleave(const nq_kernels *k)
+{
+    size_t pixels = (size_t)between(1, 60), n = 0;
+    int channels = between(1, 130);
+    uint8_t tables[2][256];
+    for (int i = 0; i < 2 * 256; i++)
+        tables[i / 256][i % 256] = (uint8_t)between(0, 255);
+    tensor a = tensor_random(pixels, channels), b = tensor_random(pixels, channels);
+    tensor out = tensor_new(pixels, 2 * channels);
+    uint8_t *expected = allocate(pixels * 2 * (size_t)channels);
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t c = 0; c < (size_t)channels; c++) {
+            expected[n++] = tables[0][a.data[p * a.pitch + c]];
+            expected[n++] = tables[1][b.data[p * b.pitch + c]];
+        }
+    k->interleave((const uint8_t(*)[256])tables, a.data, a.pitch, b.data, b.pitch, out.data,
+                  out.pitch, pixels, channels);
+    int good = tensor_check(&out, expected);
+    free(a.base), free(b.base), free(out.base), free(expected);
+    return good;
+}
+
 static int check_max_pool(const nq_kernels *k)
 {
     nq_window w = random_window(130);
     w.out_c = w.in_c;
+    nq_rows rows = random_rows(&w);
     tensor in = tensor_random((size_t)(w.in_h * w.in_w), w.in_c);
-    tensor out = tensor_new((size_t)(w.out_h * w.out_w), w.in_c);
+    tensor out = tensor_new((size_t)(rows.count * w.out_w), w.in_c);
     uint8_t *expected = allocate(out.pixels * (size_t)w.in_c);
-    for (int p = 0; p < w.out_h * w.out_w; p++)
+    for (int p = 0; p < rows.count * w.out_w; p++)
         for (int c = 0; c < w.in_c; c++) {
             int best = -1;
             for (int t = 0; t < w.kernel_h * w.kernel_w; t++) {
-                int y = p / w.out_w * w.stride - w.pad_h + t / w.kernel_w;
+                int y = (rows.first + p / w.out_w) * w.stride - w.pad_h + t / w.kernel_w;
                 int x = p % w.out_w * w.stride - w.pad_w + t % w.kernel_w;
                 if (y < 0 || y >= w.in_h || x < 0 || x >= w.in_w)
                     continue;
@@ -307,9 +358,10 @@ static int check_max_pool(const nq_kernels *k)
             }
             expected[p * w.in_c + c] = (uint8_t)best;
         }
-    k->max_pool(&w, in.data, in.pitch, out.data, out.pitch);
+    uint8_t *read = copy_rows(&in, &w, rows);
+    k->max_pool(&w, rows, read, in.pitch, out.data, out.pitch);
     int good = tensor_check(&out, expected);
-    free(in.base), free(out.base), free(expected);
+    free(in.base), free(out.base), free(expected), free(read);
     return good;
 }
 
@@ -354,10 +406,10 @@ static int check_input(const nq_kernels *k)
 static const struct {
     const char *name;
     int (*check)(const nq_kernels *k);
-} functions[] = {{"dense", check_dense},       {"depthwise", check_depthwise},
-                 {"add", check_add},           {"lookup", check_lookup},
-                 {"shuffle", check_shuffle},   {"max_pool", check_max_pool},
-                 {"avg_pool", check_avg_pool}, {"input", check_input}};
+} functions[] = {
+    {"dense", check_dense},       {"depthwise", check_depthwise}, {"add", check_add},
+    {"lookup", check_lookup},     {"shuffle", check_shuffle},     {"interleave", check_interleave},
+    {"max_pool", check_max_pool}, {"avg_pool", check_avg_pool},   {"input", check_input}};
 #define FUNCTIONS (sizeof functions / sizeof functions[0])
 
 /* Each case has its own stream, so that a failure can be run again alone. */

@@ -20,7 +20,8 @@ static void run_1x1(const nq_kernels *k, nq_conv op, const int8_t *weight, const
     assert_non_null(p);
     assert_non_null(s);
     k->dense.pack(&op, weight, p);
-    k->dense.run(&op, p, in, (size_t)op.window.in_c, out, (size_t)op.window.out_c, s);
+    k->dense.run(&op, p, (nq_rows){0, 1}, in, (size_t)op.window.in_c, out, (size_t)op.window.out_c,
+                 s);
     free(p);
     free(s);
 }
@@ -168,7 +169,7 @@ static void padding_is_the_real_zero(void **state)
             void *p = aligned_alloc(NQ_ALIGN, (packed + 63) / 64 * 64);
             void *s = aligned_alloc(NQ_ALIGN, (scratch + 63) / 64 * 64);
             kinds[i]->pack(&op, weight, p);
-            kinds[i]->run(&op, p, in, 1, out, 1, s);
+            kinds[i]->run(&op, p, (nq_rows){0, 2}, in, 1, out, 1, s);
             assert_memory_equal(out, expected, 4);
             free(p);
             free(s);
@@ -189,6 +190,7 @@ static void sums_and_pools(void **state)
     /* 2 * (1 + 0.75) = 3.5 -> 4; 2 * 0.25 = 0.5 -> 0; negative -> ReLU; 2 * (122.5 + 58.75) */
     const uint8_t sums[4] = {14, 10, 10, 255};
     const uint8_t pool[6] = {1, 200, 2, 100, 3, 101};
+    uint8_t tables[2][256] = {{10, 11}, {20, 21}};
     EACH_TABLE(k)
     {
         uint8_t out[4];
@@ -201,6 +203,9 @@ static void sums_and_pools(void **state)
         assert_int_equal(out[0], 3);
         k->shuffle((const uint8_t[]){0, 1, 2, 3}, 4, out, 4, 1, 4, 2);
         assert_memory_equal(out, ((uint8_t[]){0, 2, 1, 3}), 4);
+        k->interleave((const uint8_t(*)[256])tables, (const uint8_t[]){0, 1}, 2,
+                      (const uint8_t[]){1, 0}, 2, out, 4, 1, 2);
+        assert_memory_equal(out, ((uint8_t[]){10, 21, 11, 20}), 4);
     }
 }
 

@@ -80,9 +80,10 @@ static inline void widen(const uint8_t *in, size_t n, int32_t zero, int16_t *out
         out[i] = (int16_t)(in[i] - zero);
 }
 
-/* Everything under the window of output (y, x): [kernel_h][kernel_w][in_c], 0 where it pads. */
-static void gather_window(const nq_conv *op, const uint8_t *in, size_t pitch, int y, int x,
-                          int16_t *out)
+/* Everything under the window of output (y, x): [kernel_h][kernel_w][in_c], 0 where it pads. `in`
+ * points at input row `first`. */
+static void gather_window(const nq_conv *op, const uint8_t *in, size_t pitch, int first, int y,
+                          int x, int16_t *out)
 {
     const nq_window *w = &op->window;
     const size_t c = (size_t)w->in_c, row = (size_t)w->kernel_w * c;
@@ -95,7 +96,7 @@ static void gather_window(const nq_conv *op, const uint8_t *in, size_t pitch, in
             continue;
         }
         const uint8_t *from =
-            in + ((size_t)(top + ky) * (size_t)w->in_w + (size_t)(left + begin)) * pitch;
+            in + ((size_t)(top + ky - first) * (size_t)w->in_w + (size_t)(left + begin)) * pitch;
         memset(out, 0, (size_t)begin * c * sizeof *out);
         if (pitch == c)
             widen(from, (size_t)(end - begin) * c, op->in_zero, out + (size_t)begin * c);
@@ -132,20 +133,21 @@ static inline void multiply_tile(const int16_t *x, const int16_t *w, size_t dept
     acc1[0] = s10, acc1[1] = s11, acc1[2] = s12, acc1[3] = s13;
 }
 
-static void dense_run(const nq_conv *op, const void *packed, const uint8_t *in, size_t in_pitch,
-                      uint8_t *out, size_t out_pitch, void *scratch)
+static void dense_run(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
+                      size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch)
 {
     const nq_window *w = &op->window;
     const size_t depth = dense_depth(w), padded = round_up(depth, RUN);
     const size_t channels = round_up((size_t)w->out_c, TILE_C);
-    const int pixels = w->out_h * w->out_w;
+    const int pixels = rows.count * w->out_w, in_first = nq_rows_read(w, rows).first;
     int16_t *x = scratch;
     int32_t *acc = (int32_t *)(x + PIXELS * padded);
     for (int first = 0; first < pixels; first += PIXELS) {
         int n = pixels - first < PIXELS ? pixels - first : PIXELS;
         for (int p = 0; p < n; p++) {
             int16_t *row = x + (size_t)p * padded;
-            gather_window(op, in, in_pitch, (first + p) / w->out_w, (first + p) % w->out_w, row);
+            int y = rows.first + (first + p) / w->out_w;
+            gather_window(op, in, in_pitch, in_first, y, (first + p) % w->out_w, row);
             memset(row + depth, 0, (padded - depth) * sizeof *row);
         }
         if (n % 2) /* the last tile's second pixel */
@@ -188,8 +190,10 @@ static inline void add_tap(const uint8_t *in, const int16_t *w, int32_t zero, in
         acc[c] += (int16_t)((int16_t)(in[c] - zero) * w[c]);
 }
 
+/* `in` points at input row in_first; the window's corner is at (top, left). */
 static inline void depthwise_pixel(const nq_conv *op, const int16_t *weight, const uint8_t *in,
-                                   size_t pitch, int top, int left, int first, int n, int32_t *acc)
+                                   size_t pitch, int in_first, int top, int left, int first, int n,
+                                   int32_t *acc)
 {
     const nq_window *w = &op->window;
     memset(acc, 0, LANES * sizeof *acc);
@@ -201,7 +205,8 @@ static inline void depthwise_pixel(const nq_conv *op, const int16_t *weight, con
             int x = left + kx;
             if (x < 0 || x >= w->in_w)
                 continue;
-            const uint8_t *from = in + ((size_t)y * (size_t)w->in_w + (size_t)x) * pitch + first;
+            const uint8_t *from =
+                in + ((size_t)(y - in_first) * (size_t)w->in_w + (size_t)x) * pitch + first;
             const int16_t *tap =
                 weight + (size_t)(ky * w->kernel_w + kx) * (size_t)w->out_c + first;
             if (n == LANES) /* a constant: the loop needs no tail */
@@ -212,17 +217,18 @@ static inline void depthwise_pixel(const nq_conv *op, const int16_t *weight, con
     }
 }
 
-static void depthwise_run(const nq_conv *op, const void *packed, const uint8_t *in, size_t in_pitch,
-                          uint8_t *out, size_t out_pitch, void *scratch)
+static void depthwise_run(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
+                          size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch)
 {
     const nq_window *w = &op->window;
+    const int in_first = nq_rows_read(w, rows).first;
     int32_t acc[LANES];
     (void)scratch;
-    for (int y = 0; y < w->out_h; y++)
+    for (int y = rows.first; y < rows.first + rows.count; y++)
         for (int x = 0; x < w->out_w; x++, out += out_pitch)
             for (int first = 0; first < w->out_c; first += LANES) {
                 int n = w->out_c - first < LANES ? w->out_c - first : LANES;
-                depthwise_pixel(op, packed, in, in_pitch, y * w->stride - w->pad_h,
+                depthwise_pixel(op, packed, in, in_pitch, in_first, y * w->stride - w->pad_h,
                                 x * w->stride - w->pad_w, first, n, acc);
                 requantize_row(op, acc, first, n, out + first);
             }
@@ -260,10 +266,22 @@ static void shuffle(const uint8_t *in, size_t in_pitch, uint8_t *out, size_t out
                 out[j * groups + i] = in[i * each + j];
 }
 
-static void max_pool(const nq_window *w, const uint8_t *in, size_t in_pitch, uint8_t *out,
-                     size_t out_pitch)
+static void interleave(const uint8_t tables[2][256], const uint8_t *a, size_t a_pitch,
+                       const uint8_t *b, size_t b_pitch, uint8_t *out, size_t out_pitch,
+                       size_t pixels, int channels)
 {
-    for (int y = 0; y < w->out_h; y++)
+    for (size_t p = 0; p < pixels; p++, a += a_pitch, b += b_pitch, out += out_pitch)
+        for (int c = 0; c < channels; c++) {
+            out[2 * c] = tables[0][a[c]];
+            out[2 * c + 1] = tables[1][b[c]];
+        }
+}
+
+static void max_pool(const nq_window *w, nq_rows rows, const uint8_t *in, size_t in_pitch,
+                     uint8_t *out, size_t out_pitch)
+{
+    const int in_first = nq_rows_read(w, rows).first;
+    for (int y = rows.first; y < rows.first + rows.count; y++)
         for (int x = 0; x < w->out_w; x++, out += out_pitch) {
             memset(out, 0, (size_t)w->in_c);
             for (int ky = 0; ky < w->kernel_h; ky++)
@@ -272,7 +290,7 @@ static void max_pool(const nq_window *w, const uint8_t *in, size_t in_pitch, uin
                     if (iy < 0 || iy >= w->in_h || ix < 0 || ix >= w->in_w)
                         continue;
                     const uint8_t *from =
-                        in + ((size_t)iy * (size_t)w->in_w + (size_t)ix) * in_pitch;
+                        in + ((size_t)(iy - in_first) * (size_t)w->in_w + (size_t)ix) * in_pitch;
                     for (int c = 0; c < w->in_c; c++)
                         out[c] = from[c] > out[c] ? from[c] : out[c];
                 }
@@ -311,6 +329,7 @@ const nq_kernels NQ_TEMPLATE_TABLE = {
     .add = add,
     .lookup = lookup,
     .shuffle = shuffle,
+    .interleave = interleave,
     .max_pool = max_pool,
     .avg_pool = avg_pool,
     .input = input,

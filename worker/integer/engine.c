@@ -47,8 +47,9 @@ static void run_layer(const nq_engine *e, const nq_step *s, tensor in, uint8_t *
                               from->channels);
         in = (tensor){requantized, channels};
     }
-    s->conv.kernel->run(&s->conv.op, plan->weights + s->conv.packed, in.data, in.pitch, out,
-                        out_pitch, e->arena + plan->scratch);
+    s->conv.kernel->run(&s->conv.op, plan->weights + s->conv.packed,
+                        (nq_rows){0, s->conv.op.window.out_h}, in.data, in.pitch, out, out_pitch,
+                        e->arena + plan->scratch);
 }
 
 static void run_cat(const nq_plan *plan, const nq_step *s, const tensor *in, uint8_t *out,
@@ -94,7 +95,8 @@ static void run_step(const nq_engine *e, const nq_step *s, const tensor *in, uin
         k->shuffle(in[0].data, in[0].pitch, out, out_pitch, s->pixels, s->channels, s->groups);
         break;
     case NQ_OP_MAXPOOL:
-        k->max_pool(&s->window, in[0].data, in[0].pitch, out, out_pitch);
+        k->max_pool(&s->window, (nq_rows){0, s->window.out_h}, in[0].data, in[0].pitch, out,
+                    out_pitch);
         break;
     case NQ_OP_AVGPOOL:
         k->avg_pool(in[0].data, in[0].pitch, e->plan->steps[s->input[0]].pixels, s->channels,

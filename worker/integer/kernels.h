@@ -26,6 +26,28 @@ typedef struct {
     int kernel_h, kernel_w, stride, pad_h, pad_w;
 } nq_window;
 
+/*
+ * A range of output rows: [first, first + count), count > 0, inside 0..out_h. A call with rows
+ * computes these and needs no more of the input than nq_rows_read() of them: `out` points at output
+ * row `first` and `in` at input row nq_rows_read().first, so that a buffer may hold just the rows
+ * that a call reads and another just those that it writes. Input rows are not padded: what the
+ * window covers outside of 0..in_h and 0..in_w is padding, never read. A whole tensor is rows
+ * {0, out_h}, with both pointers at its row 0.
+ */
+typedef struct {
+    int first, count;
+} nq_rows;
+
+/* Input rows under the windows of these output rows; count is 0 when all of them pad. */
+static inline nq_rows nq_rows_read(const nq_window *w, nq_rows out)
+{
+    int begin = out.first * w->stride - w->pad_h;
+    int end = (out.first + out.count - 1) * w->stride - w->pad_h + w->kernel_h;
+    begin = begin < 0 ? 0 : begin;
+    end = end > w->in_h ? w->in_h : end;
+    return (nq_rows){.first = begin, .count = end > begin ? end - begin : 0};
+}
+
 /* The last step of every operator that computes: clamp(round_half_even(r) + zero, low, high), with
  * 0 <= low <= zero <= high <= 255. ReLU is low = zero. */
 typedef struct {
@@ -54,8 +76,9 @@ typedef struct {
     void (*size)(const nq_conv *op, size_t *packed, size_t *scratch);
     /* weight: s8 [out_c][kernel_h][kernel_w][in_c], depthwise [out_c][kernel_h][kernel_w]. */
     void (*pack)(const nq_conv *op, const int8_t *weight, void *packed);
-    void (*run)(const nq_conv *op, const void *packed, const uint8_t *in, size_t in_pitch,
-                uint8_t *out, size_t out_pitch, void *scratch);
+    /* The given rows of the output; see nq_rows for what `in` and `out` point at. */
+    void (*run)(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
+                size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch);
 } nq_conv_kernel;
 
 /*
@@ -82,9 +105,15 @@ typedef struct {
     /* out channel j * groups + i = in channel i * (channels / groups) + j. */
     void (*shuffle)(const uint8_t *in, size_t in_pitch, uint8_t *out, size_t out_pitch,
                     size_t pixels, int channels, int groups);
-    /* Maximum over the window's pixels inside the input; out_c = in_c. */
-    void (*max_pool)(const nq_window *window, const uint8_t *in, size_t in_pitch, uint8_t *out,
-                     size_t out_pitch);
+    /* Two tensors concatenated, then shuffled in two groups: out channel 2 * j = tables[0][a's
+     * channel j], out channel 2 * j + 1 = tables[1][b's channel j]; `channels` of each. */
+    void (*interleave)(const uint8_t tables[2][256], const uint8_t *a, size_t a_pitch,
+                       const uint8_t *b, size_t b_pitch, uint8_t *out, size_t out_pitch,
+                       size_t pixels, int channels);
+    /* Maximum over the window's pixels inside the input; out_c = in_c. The given rows, as in
+     * nq_conv_kernel.run. */
+    void (*max_pool)(const nq_window *window, nq_rows rows, const uint8_t *in, size_t in_pitch,
+                     uint8_t *out, size_t out_pitch);
     /* round_half_even((float)sum(q - zero) / (float)pixels) + zero, one pixel out. */
     void (*avg_pool)(const uint8_t *in, size_t in_pitch, size_t pixels, int channels, int32_t zero,
                      uint8_t *out);
