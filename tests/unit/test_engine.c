@@ -343,6 +343,48 @@ static void memory_is_reused(void **state)
     nq_qmodel_free(&m);
 }
 
+static void probe_times_and_skips(void **state)
+{
+    (void)state;
+    nq_qmodel m = random_model("shufflenet_v2_x0_5", CLASSES, baseline, 1);
+    nq_error err = {0};
+    nq_plan *plan;
+    nq_engine *engine;
+    assert_ok(nq_plan_create(&m, nq_kernels_at(0), &plan, &err), &err);
+    assert_ok(nq_engine_create(plan, &engine, &err), &err);
+    size_t count = (size_t)m.graph.count;
+    uint64_t *taken = calloc(count, sizeof *taken);
+    bool *chosen = calloc(count, sizeof *chosen);
+    uint8_t *crop = random_crop(), *other = random_crop(), plain[CLASSES], logits[CLASSES];
+    assert_true(taken && chosen);
+    nq_engine_run(engine, crop, 1, plain);
+
+    nq_engine_set_probe(engine, (nq_engine_probe){.nanoseconds = taken});
+    nq_engine_run(engine, crop, 1, logits);
+    assert_memory_equal(logits, plain, CLASSES);
+    for (size_t i = 0; i < count; i++)
+        if (nq_node_has_weight(&m.graph.nodes[i]))
+            assert_true(taken[i] > 0);
+
+    /* the last layer alone sees what the last image left */
+    memset(taken, 0, count * sizeof *taken);
+    memset(logits, 0, sizeof logits);
+    chosen[count - 1] = true;
+    nq_engine_set_probe(engine, (nq_engine_probe){.nodes = chosen, .nanoseconds = taken});
+    nq_engine_run(engine, other, 1, logits);
+    assert_memory_equal(logits, plain, CLASSES);
+    for (size_t i = 0; i + 1 < count; i++)
+        assert_int_equal(taken[i], 0);
+
+    nq_engine_set_probe(engine, (nq_engine_probe){NULL, NULL});
+    nq_engine_run(engine, other, 1, logits);
+    assert_memory_not_equal(logits, plain, CLASSES);
+    free(taken), free(chosen), free(crop), free(other);
+    nq_engine_free(engine);
+    nq_plan_free(plan);
+    nq_qmodel_free(&m);
+}
+
 static void what_check_refuses_makes_no_plan(void **state)
 {
     (void)state;
@@ -378,6 +420,7 @@ int main(void)
         cmocka_unit_test(input_table),
         cmocka_unit_test(blocks_in_use_do_not_overlap),
         cmocka_unit_test(memory_is_reused),
+        cmocka_unit_test(probe_times_and_skips),
         cmocka_unit_test(what_check_refuses_makes_no_plan),
     };
     nq_random_init(&rng, 1, 0);

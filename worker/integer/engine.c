@@ -3,10 +3,12 @@
 #include "worker/integer/plan.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct nq_engine {
     const nq_plan *plan;
     uint8_t *arena;
+    nq_engine_probe probe;
 };
 
 typedef struct {
@@ -105,6 +107,26 @@ static void run_step(const nq_engine *e, const nq_step *s, const tensor *in, uin
     }
 }
 
+static uint64_t nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* run_step() as the probe wants it. */
+static void run_probed(const nq_engine *e, int node, const tensor *in, uint8_t *out,
+                       size_t out_pitch)
+{
+    const nq_engine_probe *probe = &e->probe;
+    if (probe->nodes && !probe->nodes[node])
+        return;
+    uint64_t began = probe->nanoseconds ? nanoseconds() : 0;
+    run_step(e, &e->plan->steps[node], in, out, out_pitch);
+    if (probe->nanoseconds)
+        probe->nanoseconds[node] += nanoseconds() - began;
+}
+
 static void run_image(const nq_engine *e, const uint8_t *crop)
 {
     const nq_plan *plan = e->plan;
@@ -116,7 +138,7 @@ static void run_image(const nq_engine *e, const uint8_t *crop)
             in[k] = (tensor){e->arena + from->offset, from->pitch};
         }
         if (s->op != NQ_OP_SLICE) /* its readers look into its input */
-            run_step(e, s, in, e->arena + s->offset, s->pitch);
+            run_probed(e, i, in, e->arena + s->offset, s->pitch);
     }
 }
 
@@ -129,6 +151,11 @@ void nq_engine_run(nq_engine *engine, const uint8_t *crops, int n, uint8_t *logi
         memcpy(logits + (size_t)i * (size_t)last->channels, engine->arena + last->offset,
                (size_t)last->channels);
     }
+}
+
+void nq_engine_set_probe(nq_engine *engine, nq_engine_probe probe)
+{
+    engine->probe = probe;
 }
 
 nq_status nq_engine_run_node(nq_engine *engine, int node, const uint8_t *const inputs[],

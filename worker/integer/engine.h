@@ -36,6 +36,19 @@ void nq_engine_free(nq_engine *engine);
 void nq_engine_run(nq_engine *engine, const uint8_t *crops, int n, uint8_t *logits);
 
 /*
+ * What a measurement sees of nq_engine_run(); a NULL member asks for nothing. nodes [nodes of the
+ * model]: only these are computed, the others' tensors stay as they are (of no use for scoring, but
+ * layers take as long on any bytes). nanoseconds [nodes of the model]: what each node took is
+ * added.
+ */
+typedef struct {
+    const bool *nodes;
+    uint64_t *nanoseconds;
+} nq_engine_probe;
+/* The probe's arrays must outlive its use; {NULL, NULL} ends it. */
+void nq_engine_set_probe(nq_engine *engine, nq_engine_probe probe);
+
+/*
  * One node alone, for parity tests: inputs[i] is u8 [H][W][C] of the node's i-th input for one
  * image (not padded), out u8 [H][W][C]. For node 0 (the input) inputs[0] is the crop u8
  * [224][224][3]. The node runs through the same kernel calls as in nq_engine_run().
