@@ -46,6 +46,11 @@ static nq_status print_diff(nq_client *client, const json_t *reply, nq_error *er
     fprintf(client->out, "%lld of %lld labels differ; A has %lld right, B %lld\n",
             nq_view_int(reply, "changed", -1), nq_view_int(reply, "images", -1),
             nq_view_int(reply, "a_right", -1), nq_view_int(reply, "b_right", -1));
+    fprintf(client->out,
+            "A alone has %lld right, B alone %lld: B loses %.2f points of top-1, standard error "
+            "%.2f\n",
+            nq_view_int(reply, "lost", -1), nq_view_int(reply, "won", -1),
+            nq_view_real(reply, "drop"), nq_view_real(reply, "standard_error"));
     if (json_array_size(classes) == 0)
         return NQ_OK;
     fputc('\n', client->out);

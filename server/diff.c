@@ -1,6 +1,7 @@
 #include "server/diff.h"
 
 #include "server/text.h"
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,7 @@ typedef struct {
     int32_t class;
     const char *name;
     int64_t images, changed, a_right, b_right;
+    int64_t lost, won; /* right in a alone, in b alone */
 } tally;
 
 static int by_class(const void *p, const void *q)
@@ -118,6 +120,24 @@ static json_t *classes_json(tally *tallies, size_t count)
     return NULL;
 }
 
+double nq_diff_error(int64_t lost, int64_t won, int64_t images)
+{
+    double b = (double)lost, c = (double)won, n = (double)images;
+    return images > 0 ? sqrt(b + c - (b - c) * (b - c) / n) / n : 0;
+}
+
+static json_t *reply_json(const tally *sum, json_t *classes, json_t *examples)
+{
+    double images = sum->images > 0 ? (double)sum->images : 1;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o}", "images",
+                     (json_int_t)sum->images, "changed", (json_int_t)sum->changed, "a_right",
+                     (json_int_t)sum->a_right, "b_right", (json_int_t)sum->b_right, "lost",
+                     (json_int_t)sum->lost, "won", (json_int_t)sum->won, "drop",
+                     100 * (double)(sum->lost - sum->won) / images, "standard_error",
+                     100 * nq_diff_error(sum->lost, sum->won, sum->images), "classes", classes,
+                     "examples", examples);
+}
+
 json_t *nq_diff_compare(const nq_dataset *dataset, const uint32_t *order, size_t count,
                         const int32_t *a, const int32_t *b)
 {
@@ -134,9 +154,12 @@ json_t *nq_diff_compare(const nq_dataset *dataset, const uint32_t *order, size_t
         t->changed += changed;
         t->a_right += a_right;
         t->b_right += b_right;
+        sum.images++;
         sum.changed += changed;
         sum.a_right += a_right;
         sum.b_right += b_right;
+        sum.lost += a_right && !b_right;
+        sum.won += b_right && !a_right;
         if (changed)
             bad |= add_example(examples, image, a[i], b[i]);
     }
@@ -146,7 +169,5 @@ json_t *nq_diff_compare(const nq_dataset *dataset, const uint32_t *order, size_t
         json_decref(examples);
         return NULL;
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "images", (json_int_t)count, "changed",
-                     (json_int_t)sum.changed, "a_right", (json_int_t)sum.a_right, "b_right",
-                     (json_int_t)sum.b_right, "classes", classes, "examples", examples);
+    return reply_json(&sum, classes, examples);
 }

@@ -16,6 +16,13 @@ nq_status nq_diff_parse(const char *text, size_t size, const char *name, int32_t
                         size_t *count, nq_error *err);
 
 /*
+ * Standard error of the share of right images that is lost from one job to another on the same
+ * images, from the images that only the first (`lost`) and only the second (`won`) has right:
+ * sqrt(lost + won - (lost - won)^2 / images) / images.
+ */
+double nq_diff_error(int64_t lost, int64_t won, int64_t images);
+
+/*
  * The reply of `diff`: line i of both belongs to image order[i] of the dataset, for `count` lines.
  * NULL: out of memory.
  */

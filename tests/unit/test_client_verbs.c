@@ -560,14 +560,15 @@ static void differences(void **state)
     (void)state;
     const fake_row script[] = {
         {"diff",
-         OK("\"images\":634,\"changed\":2,\"a_right\":500,\"b_right\":499,\"classes\":[{\"class\":"
-            "1,"
+         OK("\"images\":634,\"changed\":2,\"a_right\":500,\"b_right\":499,\"lost\":2,"
+            "\"won\":1,\"drop\":0.158,\"standard_error\":0.273,\"classes\":[{\"class\":1,"
             "\"name\":\"fish\",\"images\":3,\"changed\":2,\"a_right\":2,\"b_right\":1}],"
             "\"examples\":[{\"image\":\"a.jpg\",\"class\":1,\"a\":1,\"b\":9}]"),
          0, FAKE_KEEP},
         {NULL}};
     expect(script, "diff 3 4", 0, "{\"op\":\"diff\",\"a\":3,\"b\":4,\"id\":1}\n",
-           "2 of 634 labels differ; A has 500 right, B 499\n\n"
+           "2 of 634 labels differ; A has 500 right, B 499\n"
+           "A alone has 2 right, B alone 1: B loses 0.16 points of top-1, standard error 0.27\n\n"
            "CLASS  IMAGES  CHANGED  A RIGHT  B RIGHT  NAME\n"
            "    1       3        2        2        1  fish\n\n"
            "examples (--json has up to 100):\n"

@@ -5,6 +5,7 @@
 #include "server/estimate.h"
 #include "server/known.h"
 #include "server/ranking.h"
+#include <math.h>
 
 static nq_entry entry(int64_t job, int64_t original, int64_t new_size, int64_t right,
                       int64_t images)
@@ -152,16 +153,34 @@ static void comparison(void **state)
     int32_t a[] = {7, 3, 7, 1}, b[] = {7, 3, 3, 3};
     json_t *reply = nq_diff_compare(&dataset, order, 4, a, b);
     json_t *want = json_pack(
-        "{s:i,s:i,s:i,s:i,s:[{s:i,s:s,s:i,s:i,s:i,s:i},{s:i,s:s,s:i,s:i,s:i,s:i}],"
+        "{s:i,s:i,s:i,s:i,s:i,s:i,s:f,s:f,s:[{s:i,s:s,s:i,s:i,s:i,s:i},{s:i,s:s,s:i,s:i,s:i,s:i}],"
         "s:[{s:s,s:i,s:i,s:i},{s:s,s:i,s:i,s:i}]}",
-        "images", 4, "changed", 2, "a_right", 3, "b_right", 3, "classes", "class", 3, "name", "a",
-        "images", 2, "changed", 1, "a_right", 1, "b_right", 2, "class", 7, "name", "b", "images", 2,
-        "changed", 1, "a_right", 2, "b_right", 1, "examples", "image", "b/1", "class", 7, "a", 7,
-        "b", 3, "image", "a/2", "class", 3, "a", 1, "b", 3);
+        "images", 4, "changed", 2, "a_right", 3, "b_right", 3, "lost", 1, "won", 1, "drop", 0.0,
+        "standard_error", 100 * (sqrt(2) / 4), "classes", "class", 3, "name", "a", "images", 2,
+        "changed", 1, "a_right", 1, "b_right", 2, "class", 7, "name", "b", "images", 2, "changed",
+        1, "a_right", 2, "b_right", 1, "examples", "image", "b/1", "class", 7, "a", 7, "b", 3,
+        "image", "a/2", "class", 3, "a", 1, "b", 3);
     assert_non_null(want);
     assert_true(json_equal(reply, want));
     json_decref(reply);
     json_decref(want);
+}
+
+/* The standard error of a mean of values -1, 0 and 1, written out value by value. */
+static void standard_error(void **state)
+{
+    (void)state;
+    const int counts[][3] = {{0, 0, 634}, {7, 3, 100}, {50, 0, 50}, {1, 0, 1}, {120, 31, 1300}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int lost = counts[i][0], won = counts[i][1], n = counts[i][2];
+        double mean = (double)(lost - won) / n, sum = 0;
+        for (int k = 0; k < n; k++) {
+            double x = k < lost ? 1 : k < lost + won ? -1 : 0;
+            sum += (x - mean) * (x - mean);
+        }
+        assert_float_equal(nq_diff_error(lost, won, n), sqrt(sum / n / n), 1e-12);
+    }
+    assert_float_equal(nq_diff_error(0, 0, 0), 0, 0);
 }
 
 /* ---- known checkpoints ---- */
@@ -248,12 +267,12 @@ static void estimated_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tenths),         cmocka_unit_test(ratio_then_accuracy_then_ties),
-        cmocka_unit_test(exact_ratios),   cmocka_unit_test(boards),
-        cmocka_unit_test(groups),         cmocka_unit_test(labels),
-        cmocka_unit_test(comparison),     cmocka_unit_test(known),
-        cmocka_unit_test(plausible),      cmocka_unit_test(estimates),
-        cmocka_unit_test(estimated_time),
+        cmocka_unit_test(tenths),       cmocka_unit_test(ratio_then_accuracy_then_ties),
+        cmocka_unit_test(exact_ratios), cmocka_unit_test(boards),
+        cmocka_unit_test(groups),       cmocka_unit_test(labels),
+        cmocka_unit_test(comparison),   cmocka_unit_test(standard_error),
+        cmocka_unit_test(known),        cmocka_unit_test(plausible),
+        cmocka_unit_test(estimates),    cmocka_unit_test(estimated_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
