@@ -12,7 +12,8 @@
 #define DECODE_SECONDS 0.01 /* an image: reading, decoding, resizing */
 #define START_SECONDS  0.3
 
-#define BYTES_A_PREDICTION 64 /* a record of the journal, and its line of output.txt */
+#define BYTES_A_PREDICTION 64   /* a record of the journal, and its line of output.txt */
+#define BYTES_OF_LOGITS    4000 /* an image's row in a float job's logits.npy */
 
 int64_t nq_estimate_model_size(const nq_spec *spec, const char *arch, int64_t checkpoint_bytes,
                                int64_t quantized_bytes)
@@ -59,6 +60,7 @@ double nq_estimate_seconds(nq_job_kind kind, const char *arch, int64_t samples, 
 int64_t nq_estimate_disk(const nq_job *job, int64_t model_size)
 {
     int64_t images = job->partial ? job->limit : job->dataset_images;
-    int64_t model = job->kind == NQ_JOB_FLOAT ? 0 : model_size;
-    return model + images * BYTES_A_PREDICTION + FIXED_BYTES;
+    if (job->kind == NQ_JOB_FLOAT)
+        return images * (BYTES_A_PREDICTION + BYTES_OF_LOGITS) + FIXED_BYTES;
+    return model_size + images * BYTES_A_PREDICTION + FIXED_BYTES;
 }

@@ -25,7 +25,8 @@ static json_t *hash_json(const char *sha256)
     return *sha256 ? json_pack("{s:s}", "sha256", sha256) : json_null();
 }
 
-static json_t *float_output_json(const nq_slot *slot, nq_error *err)
+/* An artifact of the float job that the job is compared with; null where there is none. */
+static json_t *float_artifact_json(const nq_slot *slot, const char *name, nq_error *err)
 {
     if (!slot->float_job)
         return json_null();
@@ -33,9 +34,9 @@ static json_t *float_output_json(const nq_slot *slot, nq_error *err)
     char *out = folder ? nq_path_join(folder, "out") : NULL;
     json_t *value = NULL;
     int fd;
-    if (out && nq_file_open_beneath(out, "output.txt", O_RDONLY, &fd, err) == NQ_OK) {
+    if (out && nq_file_open_beneath(out, name, O_RDONLY, &fd, err) == NQ_OK) {
         close(fd);
-        value = json_pack("{s:s, s:s}", "root", out, "path", "output.txt");
+        value = json_pack("{s:s, s:s}", "root", out, "path", name);
     } else {
         value = out ? json_null() : NULL;
     }
@@ -47,11 +48,12 @@ static json_t *float_output_json(const nq_slot *slot, nq_error *err)
 static json_t *run_json(const nq_slot *slot, const nq_inputs *in, nq_error *err)
 {
     const nq_config *config = slot->daemon->config;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i}", "checkpoint",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i}", "checkpoint",
                      place_json(&in->checkpoint), "dataset", place_json(&in->dataset), "labels",
                      place_json(&in->labels), "wnids", place_json(&in->wnids), "calibration",
                      place_json(&in->calibration), "quantized", place_json(&in->quantized),
-                     "float_output", float_output_json(slot, err), "dataset_stamp",
+                     "float_output", float_artifact_json(slot, "output.txt", err), "float_logits",
+                     float_artifact_json(slot, "logits.npy", err), "dataset_stamp",
                      slot->job.dataset_stamp, "threads", config->threads, "memory_mb",
                      config->memory_mb, "daemon_pid", (int)getpid());
 }

@@ -4,9 +4,11 @@
 #include "common/dataset.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "worker/compare_float.h"
 #include "worker/make_model.h"
 #include "worker/model/graph.h"
 #include "worker/output/labels.h"
+#include "worker/output/logits_file.h"
 #include "worker/output/metrics.h"
 #include "worker/score/score.h"
 
@@ -33,6 +35,7 @@ typedef struct {
     uint32_t *order;
     uint32_t count; /* positions scored */
     nq_verdict *verdicts;
+    nq_journal *journal; /* of the scored positions */
     nq_summary summary;
     const nq_kernels *kernels;
     int classes;
@@ -138,7 +141,7 @@ static nq_status score_subject(const job_run *r, uint8_t subject[NQ_SHA256_BYTES
 }
 
 /* Hashes of all logits and images in output.txt's order. */
-static nq_status hash_predictions(job_run *r, nq_journal *journal, size_t row_bytes, nq_error *err)
+static nq_status hash_predictions(job_run *r, size_t row_bytes, nq_error *err)
 {
     nq_hash *logits = nq_hash_new(), *images = nq_hash_new();
     void *row = malloc(row_bytes);
@@ -146,7 +149,7 @@ static nq_status hash_predictions(job_run *r, nq_journal *journal, size_t row_by
     if (!logits || !images || !row)
         status = nq_fail_nomem(err, "hashes", row_bytes);
     for (uint32_t i = 0; i < r->count && status == NQ_OK; i++) {
-        status = nq_journal_row(journal, i, row, err);
+        status = nq_journal_row(r->journal, i, row, err);
         nq_hash_add(logits, row, row_bytes);
         nq_hash_add(images, r->verdicts[i].image, NQ_DIGEST);
     }
@@ -167,7 +170,6 @@ static nq_status score(job_run *r, nq_error *err)
     nq_plan *plan = NULL;
     nq_float_net *net = NULL;
     nq_scorer scorer = {0};
-    nq_journal *journal = NULL;
     uint8_t subject[NQ_SHA256_BYTES];
     nq_progress_stage(r->report, "score");
     nq_status status = score_subject(r, subject, err);
@@ -187,19 +189,18 @@ static nq_status score(job_run *r, nq_error *err)
     if (status == NQ_OK && !state)
         status = nq_fail_nomem(err, "a path", strlen(r->dir));
     if (status == NQ_OK)
-        status =
-            nq_journal_open(state, subject, r->count, scorer.row_bytes, r->verdicts, &journal, err);
+        status = nq_journal_open(state, subject, r->count, scorer.row_bytes, r->verdicts,
+                                 &r->journal, err);
     nq_score_job job = {.dataset = &r->dataset,
                         .order = r->order,
                         .count = r->count,
                         .scorer = &scorer,
-                        .journal = journal,
+                        .journal = r->journal,
                         .unreadable = r->job->spec.unreadable};
     if (status == NQ_OK)
         status = nq_score_run(&job, r->pool, nq_progress_tell, r->report, r->verdicts, err);
     if (status == NQ_OK)
-        status = hash_predictions(r, journal, scorer.row_bytes, err);
-    nq_journal_close(journal);
+        status = hash_predictions(r, scorer.row_bytes, err);
     if (scorer.free)
         scorer.free(&scorer);
     nq_plan_free(plan);
@@ -208,32 +209,20 @@ static nq_status score(job_run *r, nq_error *err)
     return status;
 }
 
-/* Compares with the float network's output.txt, where the job names one. */
+/* With what a float job has left, where the job names one. */
 static nq_status compare_with_float(job_run *r, nq_error *err)
 {
-    const nq_place *place = &r->job->float_output;
-    uint8_t *text = NULL;
-    size_t size;
-    int32_t *labels = NULL;
-    uint32_t count = 0;
-    if (!place->root)
+    const nq_qmodel *model = &r->made.model;
+    if (!r->made.bytes)
         return NQ_OK;
-    nq_status status = nq_place_read(place, TEXT_LIMIT, &text, &size, err);
-    if (status == NQ_OK)
-        status = nq_labels_parse((char *)text, size, place->path, &labels, &count, err);
-    if (status == NQ_OK && count < r->count)
-        status = nq_fail(err, NQ_ERR_INPUT, "%s has %u labels, this job needs %u", place->path,
-                         count, r->count);
-    if (status == NQ_OK) {
-        nq_summary *s = &r->summary;
-        s->has_agreement = true;
-        s->agreement_images = r->count;
-        for (uint32_t i = 0; i < r->count; i++)
-            s->agreement_same += labels[i] == r->verdicts[i].label;
-    }
-    free(labels);
-    free(text);
-    return status;
+    const nq_float_comparison comparison = {
+        .job = r->job,
+        .journal = r->journal,
+        .verdicts = r->verdicts,
+        .count = r->count,
+        .classes = r->classes,
+        .scale = (double)model->nodes[model->graph.count - 1].out.scale};
+    return nq_compare_with_float(&comparison, &r->summary, err);
 }
 
 static void summarise(job_run *r)
@@ -271,7 +260,8 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
 {
     static const char *const with_model[] = {"output.txt", "model.safetensors", "metrics.json",
                                              "log.txt", NULL};
-    static const char *const without_model[] = {"output.txt", "metrics.json", "log.txt", NULL};
+    static const char *const of_float[] = {"output.txt", "logits.npy", "metrics.json", "log.txt",
+                                           NULL};
     nq_progress_stage(r->report, "write");
     nq_progress_close(r->report);
     double seconds = nq_now() - begun;
@@ -287,7 +277,7 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
                           .seconds = seconds};
     nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
            r->summary.top1_right, "seconds", "%g", seconds, NULL);
-    const char *const *names = r->made.bytes ? with_model : without_model;
+    const char *const *names = r->made.bytes ? with_model : of_float;
     nq_status status = NQ_OK;
     for (size_t i = 0; names[i] && status == NQ_OK; i++) {
         char *path;
@@ -297,6 +287,8 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
             status = nq_labels_write(path, r->summary.new_model_size, r->verdicts, r->count, err);
         else if (strcmp(names[i], "model.safetensors") == 0)
             status = nq_file_write_atomic(path, r->made.bytes, r->made.size, err);
+        else if (strcmp(names[i], "logits.npy") == 0)
+            status = nq_logits_write(path, r->journal, r->count, r->classes, err);
         else if (strcmp(names[i], "metrics.json") == 0)
             status = nq_metrics_write(path, &metrics, err);
         else
@@ -331,6 +323,7 @@ static void remove_state(const char *dir)
 static void free_run(job_run *r)
 {
     nq_pool_free(r->pool);
+    nq_journal_close(r->journal);
     nq_graph_free(&r->graph);
     nq_made_model_free(&r->made);
     nq_dataset_free(&r->dataset);

@@ -25,7 +25,7 @@ typedef struct {
     char dataset_fingerprint[NQ_SHA256_TEXT];
     uint64_t dataset_images;
     /* `run`: outside the fingerprint. */
-    nq_place checkpoint, dataset, labels, wnids, calibration, quantized, float_output;
+    nq_place checkpoint, dataset, labels, wnids, calibration, quantized, float_output, float_logits;
     char dataset_stamp[NQ_SHA256_TEXT];
     int threads;
     int memory_mb; /* 0: no limit */

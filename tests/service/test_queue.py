@@ -40,6 +40,7 @@ def resolved():
         assert told["run"]["dataset"] == {"root": d.path("images"), "path": ""}
         assert told["run"]["daemon_pid"] == d.process.pid and told["dataset"]["images"] == 5
         assert told["calibration"] is None and told["run"]["float_output"] is None
+        assert told["run"]["float_logits"] is None
         again = d.submit("ok", spec={"weights": {"bits": 4}})
         assert d.job(again)["fingerprint"] == job["fingerprint"]
 

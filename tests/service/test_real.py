@@ -1,10 +1,12 @@
 """The real worker under the real daemon, on the embedded demo network: results that do not depend on how often it was
 killed, and checkpoints that mean harm."""
 import io
+import json
 import os
 import pickle
 import shutil
 import signal
+import struct
 import zipfile
 
 from tap import BUILD, SOURCE, Daemon, alive, run, test, until
@@ -217,13 +219,39 @@ def quantized():
         assert job["result"]["new_model_size"] == len(model)
 
 
-@test("a float job first: agreement with the float network is known")
+def artifact(d, n, name):
+    with d.client() as c:
+        return c.get(job=n, file=name)[1]
+
+
+def divergence(d, n):
+    return json.loads(artifact(d, n, "metrics.json"))["result"]["kl_from_float"]
+
+
+@test("a float job first: agreement and divergence from the float network are known")
 def agreement():
     with daemon() as d:
+        early = d.submit("demo", spec=JOB)
         f = d.submit("demo", spec={"dataset": "demo", "preset": "float"})
-        assert d.wait(f, seconds=60)["state"] == "done"
+        fine = d.submit("demo", spec={**JOB, "preset": "w8a8"})
+        coarse = d.submit("demo", spec={**JOB, "preset": "w4a4"})
         n = d.submit("demo", spec=JOB)
-        job = d.wait(n, seconds=60)
+        for number in (early, f, fine, coarse, n):
+            job = d.wait(number, seconds=60)
+            assert job["state"] == "done", job
+        assert divergence(d, early) is None and divergence(d, f) is None
+        assert d.job(early)["result"]["agreement"] is None
+        found = [divergence(d, x) for x in (fine, coarse)]
+        assert [x["images"] for x in found] == [IMAGES] * 2, found
+        assert 0 < found[0]["mean"] < 0.1 < found[1]["mean"] < 2, found
+
+        # The first maximal logit of each row is the float network's label.
+        logits, classes = artifact(d, f, "logits.npy"), 10
+        assert b"'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d)" % (IMAGES, classes) in logits[:128]
+        rows = list(struct.iter_unpack("<%df" % classes, logits[128:]))
+        labels = [int(line) for line in artifact(d, f, "output.txt").split(b"\n")[1:-1]]
+        assert [row.index(max(row)) for row in rows] == labels
+
         assert job["state"] == "done" and 0.8 < job["result"]["agreement"] <= 1, job
         reply = d.ask("diff", a=f, b=n)
         assert reply["images"] == IMAGES and reply["changed"] == round(IMAGES * (1 - job["result"]["agreement"]))

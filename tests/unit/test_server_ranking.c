@@ -246,6 +246,11 @@ static void estimates(void **state)
     assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 0), 46830571);
     spec.kind = NQ_JOB_QUANTIZED_FILE;
     assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 77), 77);
+    /* A float job keeps its logits: 1,000 floats an image. */
+    nq_job job = {.kind = NQ_JOB_FLOAT, .dataset_images = 50000};
+    assert_in_range(nq_estimate_disk(&job, 46830571), 200000000, 205000000);
+    job = (nq_job){.kind = NQ_JOB_QUANTIZE, .dataset_images = 50000, .partial = true, .limit = 10};
+    assert_in_range(nq_estimate_disk(&job, 11700000), 11700000, 11800000);
 }
 
 static void estimated_time(void **state)

@@ -43,18 +43,21 @@ static json_t *result_json(const nq_metrics *m)
                                      "same", (json_int_t)s->agreement_same, "percent",
                                      percent(s->agreement_same, s->agreement_images))
                          : json_null();
+    json_t *kl =
+        s->has_kl ? json_pack("{s:I, s:f}", "images", (json_int_t)s->kl_images, "mean", s->kl_mean)
+                  : json_null();
     double ratio = s->original_model_size
                        ? 100.0 * ((double)s->original_model_size - (double)s->new_model_size) /
                              (double)s->original_model_size
                        : 0;
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:f, s:o, s:o, s:o}", "images",
-                     (json_int_t)s->images, "top1_right", (json_int_t)s->top1_right, "top5_right",
-                     (json_int_t)s->top5_right, "top1", percent(s->top1_right, s->images), "top5",
-                     percent(s->top5_right, s->images), "unreadable", (json_int_t)s->unreadable,
-                     "unreadable_images", unreadable_json(m), "original_model_size",
-                     (json_int_t)s->original_model_size, "new_model_size",
-                     (json_int_t)s->new_model_size, "compression_ratio", ratio,
-                     "agreement_with_float", agreement, "logits_sha256",
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:I, s:I, s:f, s:o, s:o, s:o, s:o}",
+                     "images", (json_int_t)s->images, "top1_right", (json_int_t)s->top1_right,
+                     "top5_right", (json_int_t)s->top5_right, "top1",
+                     percent(s->top1_right, s->images), "top5", percent(s->top5_right, s->images),
+                     "unreadable", (json_int_t)s->unreadable, "unreadable_images",
+                     unreadable_json(m), "original_model_size", (json_int_t)s->original_model_size,
+                     "new_model_size", (json_int_t)s->new_model_size, "compression_ratio", ratio,
+                     "agreement_with_float", agreement, "kl_from_float", kl, "logits_sha256",
                      s->has_logits ? hash_json(s->logits) : json_null(), "images_sha256",
                      hash_json(s->images_sha));
 }

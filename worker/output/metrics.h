@@ -14,6 +14,9 @@ typedef struct {
     uint64_t original_model_size, new_model_size; /* bytes */
     bool has_agreement;                           /* with the float network's labels */
     uint32_t agreement_images, agreement_same;
+    bool has_kl; /* divergence from the float network's logits */
+    uint32_t kl_images;
+    double kl_mean;                  /* nats */
     bool has_logits;                 /* integer networks only */
     uint8_t logits[NQ_SHA256_BYTES]; /* of all u8 logits in the order of output.txt's lines */
     uint8_t

@@ -1,0 +1,102 @@
+#include "worker/output/logits_file.h"
+
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEADER 128 /* numpy wants a multiple of 64 */
+
+/* Version 1.0 of numpy's format: signature, length of the dictionary, dictionary, blanks. */
+static void make_header(char header[HEADER], uint32_t count, int classes)
+{
+    static const char signature[] = "\x93NUMPY\x01\x00\x76\x00";
+    enum { START = sizeof signature - 1 };
+    _Static_assert(HEADER - START == 0x76, "the length that the signature ends with");
+    memset(header, ' ', HEADER);
+    memcpy(header, signature, START);
+    int n =
+        snprintf(header + START, HEADER - START,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%u, %d), }", count, classes);
+    header[START + n] = ' ';
+    header[HEADER - 1] = '\n';
+}
+
+nq_status nq_logits_write(const char *path, nq_journal *journal, uint32_t count, int classes,
+                          nq_error *err)
+{
+    char header[HEADER];
+    size_t bytes = (size_t)classes * sizeof(float);
+    nq_file_writer writer = {0};
+    float *row = malloc(bytes);
+    if (!row)
+        return nq_fail_nomem(err, "a row of logits", bytes);
+    make_header(header, count, classes);
+    nq_status status = nq_file_begin(&writer, path, err);
+    if (status == NQ_OK)
+        status = nq_file_write_all(writer.fd, header, HEADER, path, err);
+    for (uint32_t i = 0; i < count && status == NQ_OK; i++) {
+        status = nq_journal_row(journal, i, row, err);
+        if (status == NQ_OK)
+            status = nq_file_write_all(writer.fd, row, bytes, path, err);
+    }
+    free(row);
+    if (status == NQ_OK)
+        return nq_file_commit(&writer, err);
+    nq_file_abandon(&writer);
+    return status;
+}
+
+static nq_status read_at(const nq_logits_file *file, void *data, size_t size, uint64_t offset,
+                         nq_error *err)
+{
+    ssize_t n;
+    do
+        n = pread(file->fd, data, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return nq_fail_errno(err, errno, "cannot read %s", file->name);
+    return n == (ssize_t)size ? NQ_OK
+                              : nq_fail(err, NQ_ERR_INPUT, "%s ends before byte %llu", file->name,
+                                        (unsigned long long)(offset + size));
+}
+
+nq_status nq_logits_open(const nq_place *place, int classes, nq_logits_file *file, nq_error *err)
+{
+    char header[HEADER], want[HEADER];
+    size_t bytes = (size_t)classes * sizeof(float);
+    struct stat st;
+    *file = (nq_logits_file){.fd = -1, .name = place->path, .classes = classes};
+    nq_status status = nq_file_open_beneath(place->root, place->path, O_RDONLY, &file->fd, err);
+    if (status == NQ_OK && fstat(file->fd, &st) != 0)
+        status = nq_fail_errno(err, errno, "cannot read %s", file->name);
+    if (status == NQ_OK)
+        status = read_at(file, header, HEADER, 0, err);
+    if (status != NQ_OK)
+        return status;
+    uint64_t body = (uint64_t)st.st_size - HEADER;
+    file->count = (uint32_t)(body / bytes);
+    make_header(want, file->count, classes);
+    if (body % bytes != 0 || body / bytes > UINT32_MAX || memcmp(header, want, HEADER) != 0)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "%s is not the logits of a float job whose network has %d classes",
+                       file->name, classes);
+    return NQ_OK;
+}
+
+nq_status nq_logits_row(const nq_logits_file *file, uint32_t i, float *row, nq_error *err)
+{
+    size_t bytes = (size_t)file->classes * sizeof(float);
+    return read_at(file, row, bytes, HEADER + (uint64_t)i * bytes, err);
+}
+
+void nq_logits_close(nq_logits_file *file)
+{
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
