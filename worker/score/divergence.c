@@ -20,6 +20,7 @@ double nq_kl_divergence(const float *reference, const uint8_t *logits, double sc
         q_sum += exp(l);
         gap += p * (r - l);
     }
-    double divergence = gap / p_sum + log(q_sum) - log(p_sum);
+    /* Either sum has a term exp(0). */
+    double divergence = gap / p_sum + log(fmax(q_sum, 1)) - log(fmax(p_sum, 1));
     return divergence < 0 ? 0 : divergence; /* rounding, where both are the same */
 }
