@@ -19,7 +19,7 @@ comma   := ,
 LDFLAGS := $(if $(filter 1,$(SANITIZE)),-fsanitize=address$(comma)undefined)
 
 LIBS_COMMON := -ljansson -lcrypto -lz -lm -lpthread
-LIBS_WORKER := -ldnnl -lgomp -ljpeg -lpng -lzip $(LIBS_COMMON)
+LIBS_WORKER := -ldnnl -lgomp -llapacke -lopenblas -ljpeg -lpng -lzip $(LIBS_COMMON)
 LIBS_SERVER := -luv -lsqlite3 -linih $(LIBS_COMMON)
 LIBS_CLIENT := $(LIBS_COMMON)
 

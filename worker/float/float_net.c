@@ -1,6 +1,5 @@
 #include "worker/float/float_net.h"
 #include "common/arena.h"
-#include "worker/float/backend.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +19,7 @@ struct nq_float_run {
     uint8_t *block;
 };
 
-static nq_float_shape shape_of(const nq_graph *graph, const nq_node *node, int batch)
+nq_float_shape nq_float_shape_of(const nq_graph *graph, const nq_node *node, int batch)
 {
     const nq_node *from = &graph->nodes[node->input[0]];
     nq_float_shape shape = {.batch = batch,
@@ -56,7 +55,7 @@ static nq_status create_layers(nq_float_net *net, nq_error *err)
             continue;
         if (!node->weight)
             return nq_fail(err, NQ_ERR_INTERNAL, "layer %s has no weights loaded", node->name);
-        nq_float_shape shape = shape_of(graph, node, net->batch);
+        nq_float_shape shape = nq_float_shape_of(graph, node, net->batch);
         nq_status status = net->backend->layer_create(net->device, &shape, node->weight, node->bias,
                                                       &net->layers[i], err);
         if (status != NQ_OK) {

@@ -8,8 +8,12 @@
 #define NQ_FLOAT_FLOAT_NET_H
 
 #include "common/error.h"
+#include "worker/float/backend.h"
 #include "worker/model/graph.h"
 #include <stddef.h>
+
+/* What a CONV or LINEAR node is to a backend, on `batch` images, with the node's bias and ReLU. */
+nq_float_shape nq_float_shape_of(const nq_graph *graph, const nq_node *node, int batch);
 
 typedef struct nq_float_net nq_float_net;
 typedef struct nq_float_run nq_float_run;

@@ -1,0 +1,30 @@
+/*
+ * Statistics correction: per output channel a gain and a shift that give the quantized layer the
+ * float layer's mean and standard deviation on the same images (the "statcorr" of OBC, applied
+ * layer by layer). The gain goes into the weight scale and so into the requantization multiplier,
+ * the shift into the bias: neither costs anything when scoring.
+ */
+#ifndef NQ_QUANTIZE_CORRECT_STATS_H
+#define NQ_QUANTIZE_CORRECT_STATS_H
+
+#include "worker/quantize/layer_pass.h"
+
+#define NQ_GAIN_MIN 0.7
+#define NQ_GAIN_MAX 1.4
+
+/*
+ * gain = std z / std y, clamped to NQ_GAIN_MIN..NQ_GAIN_MAX, or 1 where with_gain is false or z is
+ * constant; shift = mean z - gain mean y. f32 [channels] each.
+ */
+void nq_correct_moments(const nq_channel_stats *stats, int channels, bool with_gain, float *gain,
+                        float *shift);
+
+/*
+ * Moves the shifts further until the mean behind the ReLU is the float layer's, relu_z: Newton's
+ * method on the histograms (nq_layer_pass_count) of y, at most 0.3 standard deviations of z a step,
+ * three steps.
+ */
+void nq_correct_relu_mean(const nq_channel_stats *stats, const uint32_t *counts, int channels,
+                          const float *gain, float *shift);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * Passes of all samples through one layer of both networks: the float one with its own weights on
+ * its own input, the quantized one with the weights on trial (nq_layer_runner_try) on the integers
+ * that it reads. z is the float layer's output before ReLU, bias included; y the quantized one's
+ * without bias. All are the same for any number of threads.
+ */
+#ifndef NQ_QUANTIZE_LAYER_PASS_H
+#define NQ_QUANTIZE_LAYER_PASS_H
+
+#include "worker/quantize/layer_input.h"
+#include "worker/quantize/layer_runner.h"
+
+typedef struct {
+    nq_layer_runner *runner;
+    nq_pool *pool;
+    const nq_graph *graph;
+    int node;
+    const nq_layer_input *in;
+} nq_layer_pass;
+
+/* Of one output channel. Mean and variance weight a position of a convolution by
+ * min(1, 3 median |z|^2 / |z|^2) over the channels of z, the median of a slice. */
+typedef struct {
+    double mean_z, var_z, mean_y, var_y;
+    double relu_z;   /* mean of max(z, 0), unweighted */
+    float low, high; /* of y */
+} nq_channel_stats;
+
+/* z into real f32 [images][H][W][O]; stats[O] are filled. */
+nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_channel_stats *stats,
+                                nq_error *err);
+
+/* How often y of each channel falls into each of NQ_CHANNEL_BINS equal parts of [low, high]:
+ * u32 [O][NQ_CHANNEL_BINS], zeroed here. */
+#define NQ_CHANNEL_BINS 1024
+nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats *stats,
+                              uint32_t *counts, nq_error *err);
+
+/* What the quantized layer computes, gain[c] y + shift[c] through the node's ReLU: of the first
+ * `images` samples as f32, or of all as integers. */
+nq_status nq_layer_pass_values(const nq_layer_pass *pass, const float *gain, const float *shift,
+                               size_t images, float *values, nq_error *err);
+nq_status nq_layer_pass_store(const nq_layer_pass *pass, const float *gain, const float *shift,
+                              nq_qparams params, uint8_t *stored, nq_error *err);
+
+/* clamp(round_half_even(x / scale) + zero point, low, qmax), low the zero point behind a ReLU. */
+void nq_quantize_values(const float *x, size_t n, nq_qparams params, bool relu, uint8_t *q);
+
+#endif
