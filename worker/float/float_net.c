@@ -178,21 +178,22 @@ const float *nq_float_run_output(const nq_float_run *run)
     return values_of(run, run->net->graph->count - 1);
 }
 
-static void concatenate(const nq_float_run *run, const nq_node *node, size_t pixels, float *out)
+static void concatenate(const nq_graph *graph, const nq_node *node, size_t pixels,
+                        const float *const inputs[], float *out)
 {
     int first = 0;
     for (int j = 0; j < node->inputs; j++) {
-        int channels = nq_node_in_channels(run->net->graph, node, j);
-        run->net->backend->copy_channels(values_of(run, node->input[j]), channels, 0, out,
-                                         node->channels, first, channels, pixels);
+        int channels = nq_node_in_channels(graph, node, j);
+        nq_float_onednn.copy_channels(inputs[j], channels, 0, out, node->channels, first, channels,
+                                      pixels);
         first += channels;
     }
 }
 
-static void pool_largest(const nq_float_run *run, const nq_node *node, const nq_node *from,
-                         const float *in, float *out)
+static void pool_largest(const nq_node *node, const nq_node *from, int batch, const float *in,
+                         float *out)
 {
-    const nq_float_window window = {.batch = run->net->batch,
+    const nq_float_window window = {.batch = batch,
                                     .channels = node->channels,
                                     .in_height = from->height,
                                     .in_width = from->width,
@@ -203,46 +204,54 @@ static void pool_largest(const nq_float_run *run, const nq_node *node, const nq_
                                     .stride = node->stride,
                                     .pad_h = node->pad_h,
                                     .pad_w = node->pad_w};
-    run->net->backend->maxpool(&window, in, out);
+    nq_float_onednn.maxpool(&window, in, out);
+}
+
+void nq_float_apply(const nq_graph *graph, int index, int batch, const float *const inputs[],
+                    float *out)
+{
+    const nq_float_backend *backend = &nq_float_onednn;
+    const nq_node *node = &graph->nodes[index], *from = &graph->nodes[node->input[0]];
+    size_t pixels = (size_t)batch * (size_t)node->height * (size_t)node->width;
+    switch (node->op) {
+    case NQ_OP_INPUT:
+    case NQ_OP_CONV:
+    case NQ_OP_LINEAR:
+        break;
+    case NQ_OP_ADD:
+        backend->add(inputs[0], inputs[1], pixels * (size_t)node->channels, node->relu, out);
+        break;
+    case NQ_OP_CAT:
+        concatenate(graph, node, pixels, inputs, out);
+        break;
+    case NQ_OP_SLICE:
+        backend->copy_channels(inputs[0], from->channels, node->first, out, node->channels, 0,
+                               node->channels, pixels);
+        break;
+    case NQ_OP_SHUFFLE:
+        backend->shuffle(inputs[0], node->channels, node->groups, pixels, out);
+        break;
+    case NQ_OP_MAXPOOL:
+        pool_largest(node, from, batch, inputs[0], out);
+        break;
+    case NQ_OP_AVGPOOL:
+        backend->avgpool(inputs[0], batch, (size_t)from->height * (size_t)from->width,
+                         node->channels, out);
+        break;
+    }
 }
 
 static nq_status compute(nq_float_run *run, int index, nq_error *err)
 {
     const nq_float_net *net = run->net;
-    const nq_float_backend *backend = net->backend;
     const nq_node *node = &net->graph->nodes[index];
-    const nq_node *from = node->inputs ? &net->graph->nodes[node->input[0]] : NULL;
-    const float *in = from ? values_of(run, node->input[0]) : NULL;
-    float *out = values_of(run, index);
-    size_t pixels = (size_t)net->batch * (size_t)node->height * (size_t)node->width;
-    switch (node->op) {
-    case NQ_OP_INPUT:
-        break;
-    case NQ_OP_CONV:
-    case NQ_OP_LINEAR:
-        return backend->layer_forward(run->thread, net->layers[index], in, out, err);
-    case NQ_OP_ADD:
-        backend->add(in, values_of(run, node->input[1]), pixels * (size_t)node->channels,
-                     node->relu, out);
-        break;
-    case NQ_OP_CAT:
-        concatenate(run, node, pixels, out);
-        break;
-    case NQ_OP_SLICE:
-        backend->copy_channels(in, from->channels, node->first, out, node->channels, 0,
-                               node->channels, pixels);
-        break;
-    case NQ_OP_SHUFFLE:
-        backend->shuffle(in, node->channels, node->groups, pixels, out);
-        break;
-    case NQ_OP_MAXPOOL:
-        pool_largest(run, node, from, in, out);
-        break;
-    case NQ_OP_AVGPOOL:
-        backend->avgpool(in, net->batch, (size_t)from->height * (size_t)from->width, node->channels,
-                         out);
-        break;
-    }
+    const float *inputs[NQ_NODE_INPUTS] = {0};
+    for (int j = 0; j < node->inputs; j++)
+        inputs[j] = values_of(run, node->input[j]);
+    if (nq_node_has_weight(node))
+        return net->backend->layer_forward(run->thread, net->layers[index], inputs[0],
+                                           values_of(run, index), err);
+    nq_float_apply(net->graph, index, net->batch, inputs, values_of(run, index));
     return NQ_OK;
 }
 
