@@ -1,0 +1,280 @@
+/*
+ * 256-bit vectors under the names that the kernel templates are written in; simd512.h gives the
+ * same names to 512 bits, so a file includes one of the two and then templates. Compiled for AVX2
+ * this multiplies by vpmaddwd, for AVX-VNNI and AVX-512 VNNI by vpdpbusd; both are exact.
+ *
+ * The order of quads: unpacking bytes works inside 128-bit lanes, so 32-bit element e of part j
+ * stands for the vector's byte 16 * (e / 4) + 4 * j + e % 4. Packing the parts undoes it.
+ */
+#ifndef NQ_INTEGER_SIMD_H
+#define NQ_INTEGER_SIMD_H
+
+#include "worker/integer/kernels.h"
+#include <immintrin.h>
+#include <string.h>
+
+#define NQ_LANES 32 /* bytes of a vector */
+
+typedef __m256i nq_vec;
+typedef __m256 nq_float;
+
+static inline nq_vec nq_splat(int32_t byte)
+{
+    return _mm256_set1_epi8((char)byte);
+}
+
+static inline nq_vec nq_load(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+static inline void nq_store(uint8_t *p, nq_vec v)
+{
+    _mm256_storeu_si256((__m256i *)p, v);
+}
+
+/* The first n < NQ_LANES bytes, touching no others; what lies above them is 0. */
+static inline nq_vec nq_load_part(const uint8_t *p, size_t n)
+{
+#ifdef __AVX512BW__
+    return _mm256_maskz_loadu_epi8((1u << n) - 1, p);
+#else
+    uint8_t whole[NQ_LANES] = {0};
+    memcpy(whole, p, n);
+    return nq_load(whole);
+#endif
+}
+
+static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
+{
+#ifdef __AVX512BW__
+    _mm256_mask_storeu_epi8(p, (1u << n) - 1, v);
+#else
+    uint8_t whole[NQ_LANES];
+    nq_store(whole, v);
+    memcpy(p, whole, n);
+#endif
+}
+
+static inline nq_vec nq_max(nq_vec a, nq_vec b)
+{
+    return _mm256_max_epu8(a, b);
+}
+
+/* The bytes of a and b in turn, 2 * NQ_LANES of them. */
+static inline void nq_zip(nq_vec a, nq_vec b, nq_vec out[2])
+{
+    nq_vec low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+    out[0] = _mm256_permute2x128_si256(low, high, 0x20);
+    out[1] = _mm256_permute2x128_si256(low, high, 0x31);
+}
+
+/* Bytes to 32-bit integers in the order of quads, and those to floats. */
+static inline void nq_widen(nq_vec v, nq_vec out[4])
+{
+    const nq_vec none = _mm256_setzero_si256();
+    nq_vec low = _mm256_unpacklo_epi8(v, none), high = _mm256_unpackhi_epi8(v, none);
+    out[0] = _mm256_unpacklo_epi16(low, none);
+    out[1] = _mm256_unpackhi_epi16(low, none);
+    out[2] = _mm256_unpacklo_epi16(high, none);
+    out[3] = _mm256_unpackhi_epi16(high, none);
+}
+
+static inline nq_vec nq_add_ints(nq_vec a, nq_vec b)
+{
+    return _mm256_add_epi32(a, b);
+}
+
+static inline nq_vec nq_splat_int(int32_t v)
+{
+    return _mm256_set1_epi32(v);
+}
+
+static inline nq_vec nq_load_ints(const int32_t *p)
+{
+    return _mm256_load_si256((const __m256i *)p);
+}
+
+static inline nq_float nq_to_float(nq_vec v)
+{
+    return _mm256_cvtepi32_ps(v);
+}
+
+static inline nq_float nq_splat_float(float v)
+{
+    return _mm256_set1_ps(v);
+}
+
+static inline nq_float nq_load_floats(const float *p)
+{
+    return _mm256_load_ps(p);
+}
+
+static inline nq_float nq_fma(nq_float a, nq_float b, nq_float c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline nq_float nq_add_floats(nq_float a, nq_float b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline nq_float nq_mul(nq_float a, nq_float b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+static inline nq_float nq_div(nq_float a, nq_float b)
+{
+    return _mm256_div_ps(a, b);
+}
+
+/* nq_output for vectors. Above `high` a float must not reach the conversion, which would make its
+ * largest integers negative; below, conversion and packing saturate. */
+typedef struct {
+    nq_float high; /* minus the zero point */
+    nq_vec zero;   /* 16 bits */
+    nq_vec low;    /* bytes */
+} nq_bounds;
+
+static inline nq_bounds nq_bounds_of(const nq_output *out)
+{
+    return (nq_bounds){.high = _mm256_set1_ps((float)(out->high - out->zero)),
+                       .zero = _mm256_set1_epi16((short)out->zero),
+                       .low = _mm256_set1_epi8((char)out->low)};
+}
+
+static inline nq_vec nq_round(nq_float r, const nq_bounds *b)
+{
+    return _mm256_cvtps_epi32(_mm256_min_ps(r, b->high));
+}
+
+/* Four parts in the order of quads to bytes: the last step of every operator, see nq_output. */
+static inline nq_vec nq_to_bytes(const nq_float r[4], const nq_bounds *b)
+{
+    nq_vec low = _mm256_packs_epi32(nq_round(r[0], b), nq_round(r[1], b));
+    nq_vec high = _mm256_packs_epi32(nq_round(r[2], b), nq_round(r[3], b));
+    low = _mm256_adds_epi16(low, b->zero);
+    high = _mm256_adds_epi16(high, b->zero);
+    return _mm256_max_epu8(_mm256_packus_epi16(low, high), b->low);
+}
+
+/*
+ * Four taps of NQ_LANES channels, and their products with weights: nq_dot() adds part j of them to
+ * a sum. The weights of a part are NQ_DOT_BYTES, written by nq_put_weight().
+ */
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+
+#define NQ_DOT_BYTES NQ_LANES
+#ifdef __AVX512VNNI__
+#define NQ_VPDPBUSD "vpdpbusd %2, %1, %0"
+#else
+#define NQ_VPDPBUSD "%{vex%} vpdpbusd %2, %1, %0"
+#endif
+
+typedef struct {
+    nq_vec part[4];
+} nq_taps;
+
+static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
+{
+    nq_vec ab = _mm256_unpacklo_epi8(a, b), cd = _mm256_unpacklo_epi8(c, d);
+    nq_vec ab2 = _mm256_unpackhi_epi8(a, b), cd2 = _mm256_unpackhi_epi8(c, d);
+    return (nq_taps){{_mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd),
+                      _mm256_unpacklo_epi16(ab2, cd2), _mm256_unpackhi_epi16(ab2, cd2)}};
+}
+
+/* Not the intrinsic: gcc 12 spills an accumulator at each of them. */
+static inline nq_vec nq_multiply_add(nq_vec sum, nq_vec u8, nq_vec s8)
+{
+    __asm__(NQ_VPDPBUSD : "+v"(sum) : "v"(u8), "vm"(s8));
+    return sum;
+}
+
+static inline nq_vec nq_dot(nq_vec sum, const nq_taps *taps, int j, const void *weight)
+{
+    return nq_multiply_add(sum, taps->part[j], *(const nq_vec *)weight);
+}
+
+/* Weight of tap t for element e of a part. */
+static inline void nq_put_weight(void *to, int e, int t, int8_t weight)
+{
+    ((int8_t *)to)[4 * e + t] = weight;
+}
+
+#else
+
+#define NQ_DOT_BYTES (2 * NQ_LANES)
+
+/* As 16-bit pairs: of a and c in part j, of b and d in part 4 + j. */
+typedef struct {
+    nq_vec part[8];
+} nq_taps;
+
+static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
+{
+    const nq_vec none = _mm256_setzero_si256();
+    nq_vec ac = _mm256_unpacklo_epi8(a, c), bd = _mm256_unpacklo_epi8(b, d);
+    nq_vec ac2 = _mm256_unpackhi_epi8(a, c), bd2 = _mm256_unpackhi_epi8(b, d);
+    return (nq_taps){{_mm256_unpacklo_epi8(ac, none), _mm256_unpackhi_epi8(ac, none),
+                      _mm256_unpacklo_epi8(ac2, none), _mm256_unpackhi_epi8(ac2, none),
+                      _mm256_unpacklo_epi8(bd, none), _mm256_unpackhi_epi8(bd, none),
+                      _mm256_unpacklo_epi8(bd2, none), _mm256_unpackhi_epi8(bd2, none)}};
+}
+
+static inline nq_vec nq_multiply_add(nq_vec sum, nq_vec a, nq_vec b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+
+static inline nq_vec nq_dot(nq_vec sum, const nq_taps *taps, int j, const void *weight)
+{
+    const nq_vec *w = weight;
+    sum = nq_multiply_add(sum, taps->part[j], w[0]);
+    return nq_multiply_add(sum, taps->part[4 + j], w[1]);
+}
+
+static inline void nq_put_weight(void *to, int e, int t, int8_t weight)
+{
+    ((int16_t *)to)[t % 2 * NQ_LANES / 2 + 2 * e + t / 2] = weight;
+}
+
+#endif
+
+/*
+ * A table of 256 bytes as 16 rows of 16, each XORed with the row before: a row is looked up for
+ * every index that has not gone below 0 after subtracting 16 a row, so that the XOR of all of them
+ * ends at the right row. Indices of the upper half are brought to 0..127 by their sign bit.
+ */
+typedef struct {
+    nq_vec row[16];
+} nq_table;
+
+static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
+{
+    nq_vec before = _mm256_setzero_si256();
+    for (int i = 0; i < 16; i++) {
+        __m128i row = _mm_loadu_si128((const __m128i *)(bytes + (size_t)16 * i));
+        nq_vec both = _mm256_broadcastsi128_si256(row);
+        table->row[i] = _mm256_xor_si256(both, before);
+        before = i == 7 ? _mm256_setzero_si256() : both;
+    }
+}
+
+static inline nq_vec nq_table_at(const nq_table *table, nq_vec index)
+{
+    const nq_vec sixteen = _mm256_set1_epi8(16);
+    nq_vec low = index, high = _mm256_xor_si256(index, _mm256_set1_epi8(-128));
+    nq_vec found = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(table->row[i], low));
+        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(table->row[8 + i], high));
+        low = _mm256_subs_epi8(low, sixteen);
+        high = _mm256_subs_epi8(high, sixteen);
+    }
+    return found;
+}
+
+#endif

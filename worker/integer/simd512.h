@@ -1,0 +1,223 @@
+/* 512-bit vectors under the names that simd256.h explains; needs AVX-512 F, BW, VL and DQ, the
+ * products VNNI. */
+#ifndef NQ_INTEGER_SIMD_H
+#define NQ_INTEGER_SIMD_H
+
+#include "worker/integer/kernels.h"
+#include <immintrin.h>
+#include <string.h>
+
+#define NQ_LANES 64
+
+typedef __m512i nq_vec;
+typedef __m512 nq_float;
+
+static inline nq_vec nq_splat(int32_t byte)
+{
+    return _mm512_set1_epi8((char)byte);
+}
+
+static inline nq_vec nq_load(const uint8_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+static inline void nq_store(uint8_t *p, nq_vec v)
+{
+    _mm512_storeu_si512(p, v);
+}
+
+static inline nq_vec nq_load_part(const uint8_t *p, size_t n)
+{
+    return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
+}
+
+static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
+{
+    _mm512_mask_storeu_epi8(p, ((__mmask64)1 << n) - 1, v);
+}
+
+static inline nq_vec nq_max(nq_vec a, nq_vec b)
+{
+    return _mm512_max_epu8(a, b);
+}
+
+static inline void nq_zip(nq_vec a, nq_vec b, nq_vec out[2])
+{
+    const nq_vec first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const nq_vec second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    nq_vec low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
+    out[0] = _mm512_permutex2var_epi64(low, first, high);
+    out[1] = _mm512_permutex2var_epi64(low, second, high);
+}
+
+static inline void nq_widen(nq_vec v, nq_vec out[4])
+{
+    const nq_vec none = _mm512_setzero_si512();
+    nq_vec low = _mm512_unpacklo_epi8(v, none), high = _mm512_unpackhi_epi8(v, none);
+    out[0] = _mm512_unpacklo_epi16(low, none);
+    out[1] = _mm512_unpackhi_epi16(low, none);
+    out[2] = _mm512_unpacklo_epi16(high, none);
+    out[3] = _mm512_unpackhi_epi16(high, none);
+}
+
+static inline nq_vec nq_add_ints(nq_vec a, nq_vec b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+static inline nq_vec nq_splat_int(int32_t v)
+{
+    return _mm512_set1_epi32(v);
+}
+
+static inline nq_vec nq_load_ints(const int32_t *p)
+{
+    return _mm512_load_si512(p);
+}
+
+static inline nq_float nq_to_float(nq_vec v)
+{
+    return _mm512_cvtepi32_ps(v);
+}
+
+static inline nq_float nq_splat_float(float v)
+{
+    return _mm512_set1_ps(v);
+}
+
+static inline nq_float nq_load_floats(const float *p)
+{
+    return _mm512_load_ps(p);
+}
+
+static inline nq_float nq_fma(nq_float a, nq_float b, nq_float c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline nq_float nq_add_floats(nq_float a, nq_float b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline nq_float nq_mul(nq_float a, nq_float b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline nq_float nq_div(nq_float a, nq_float b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+typedef struct {
+    nq_float high;
+    nq_vec zero;
+    nq_vec low;
+} nq_bounds;
+
+static inline nq_bounds nq_bounds_of(const nq_output *out)
+{
+    return (nq_bounds){.high = _mm512_set1_ps((float)(out->high - out->zero)),
+                       .zero = _mm512_set1_epi16((short)out->zero),
+                       .low = _mm512_set1_epi8((char)out->low)};
+}
+
+static inline nq_vec nq_round(nq_float r, const nq_bounds *b)
+{
+    return _mm512_cvtps_epi32(_mm512_min_ps(r, b->high));
+}
+
+static inline nq_vec nq_to_bytes(const nq_float r[4], const nq_bounds *b)
+{
+    nq_vec low = _mm512_packs_epi32(nq_round(r[0], b), nq_round(r[1], b));
+    nq_vec high = _mm512_packs_epi32(nq_round(r[2], b), nq_round(r[3], b));
+    low = _mm512_adds_epi16(low, b->zero);
+    high = _mm512_adds_epi16(high, b->zero);
+    return _mm512_max_epu8(_mm512_packus_epi16(low, high), b->low);
+}
+
+#ifdef __AVX512VNNI__
+
+#define NQ_DOT_BYTES NQ_LANES
+
+typedef struct {
+    nq_vec part[4];
+} nq_taps;
+
+static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
+{
+    nq_vec ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
+    nq_vec ab2 = _mm512_unpackhi_epi8(a, b), cd2 = _mm512_unpackhi_epi8(c, d);
+    return (nq_taps){{_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd),
+                      _mm512_unpacklo_epi16(ab2, cd2), _mm512_unpackhi_epi16(ab2, cd2)}};
+}
+
+static inline nq_vec nq_dot(nq_vec sum, const nq_taps *taps, int j, const void *weight)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(taps->part[j]), "vm"(*(const nq_vec *)weight));
+    return sum;
+}
+
+static inline void nq_put_weight(void *to, int e, int t, int8_t weight)
+{
+    ((int8_t *)to)[4 * e + t] = weight;
+}
+
+#endif
+
+#ifdef __AVX512VBMI__
+
+/* Two lookups of 128 bytes; the index's sign bit chooses. */
+typedef struct {
+    nq_vec quarter[4];
+} nq_table;
+
+static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
+{
+    for (int i = 0; i < 4; i++)
+        table->quarter[i] = nq_load(bytes + (size_t)64 * i);
+}
+
+static inline nq_vec nq_table_at(const nq_table *table, nq_vec index)
+{
+    nq_vec low = _mm512_permutex2var_epi8(table->quarter[0], index, table->quarter[1]);
+    nq_vec high = _mm512_permutex2var_epi8(table->quarter[2], index, table->quarter[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
+}
+
+#else
+
+typedef struct {
+    nq_vec row[16];
+} nq_table;
+
+static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
+{
+    nq_vec before = _mm512_setzero_si512();
+    for (int i = 0; i < 16; i++) {
+        nq_vec all = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(bytes + 16 * i)));
+        table->row[i] = _mm512_xor_si512(all, before);
+        before = i == 7 ? _mm512_setzero_si512() : all;
+    }
+}
+
+static inline nq_vec nq_table_at(const nq_table *table, nq_vec index)
+{
+    const nq_vec sixteen = _mm512_set1_epi8(16);
+    nq_vec low = index, high = _mm512_xor_si512(index, _mm512_set1_epi8(-128));
+    nq_vec found = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        found = _mm512_xor_si512(found, _mm512_shuffle_epi8(table->row[i], low));
+        found = _mm512_xor_si512(found, _mm512_shuffle_epi8(table->row[8 + i], high));
+        low = _mm512_subs_epi8(low, sixteen);
+        high = _mm512_subs_epi8(high, sixteen);
+    }
+    return found;
+}
+
+#endif
+
+#endif
