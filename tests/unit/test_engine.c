@@ -159,8 +159,8 @@ static uint8_t *random_crop(void)
     return crop;
 }
 
-/* Runs every node alone; returns the last one's output, malloc'd. */
-static uint8_t *run_chain(const nq_qmodel *m, nq_engine *engine, const uint8_t *crop)
+/* Runs every node alone; returns all outputs. */
+static uint8_t **run_chain(const nq_qmodel *m, nq_engine *engine, const uint8_t *crop)
 {
     const int count = m->graph.count;
     uint8_t **out = calloc((size_t)count, sizeof *out);
@@ -174,13 +174,52 @@ static uint8_t *run_chain(const nq_qmodel *m, nq_engine *engine, const uint8_t *
         out[i] = malloc(nq_node_elements(n));
         assert_non_null(out[i]);
         assert_ok(nq_engine_run_node(engine, i, in, out[i], &err), &err);
+    }
+    return out;
+}
+
+static void check_chain(const nq_qmodel *m, uint8_t *const *out, const uint8_t *crop)
+{
+    for (int i = 0; i < m->graph.count; i++) {
+        const nq_node *n = &m->graph.nodes[i];
+        const uint8_t *in[NQ_NODE_INPUTS] = {crop};
+        for (int k = 0; k < n->inputs; k++)
+            in[k] = out[n->input[k]];
         check_node(m, i, in, out[i]);
     }
-    uint8_t *last = out[count - 1];
-    for (int i = 0; i < count - 1; i++)
-        free(out[i]);
-    free(out);
-    return last;
+}
+
+static void free_chain(const nq_qmodel *m, uint8_t **chain)
+{
+    for (int i = 0; i < m->graph.count; i++)
+        free(chain[i]);
+    free(chain);
+}
+
+/* The node whose tensor a task makes: an interleaving one makes that of the shuffle behind it. */
+static int task_node(const nq_qmodel *m, const nq_task *t)
+{
+    int node = t->step;
+    while (t->kind == NQ_TASK_INTERLEAVE && m->graph.nodes[node].op != NQ_OP_SHUFFLE)
+        node++;
+    return node;
+}
+
+/* Each unit leaves, in the arena, the bytes that its last node makes alone. */
+static void check_units(const nq_qmodel *m, const nq_plan *plan, nq_engine *engine,
+                        uint8_t *const *chain, const uint8_t *crop)
+{
+    for (int u = 0; u < plan->unit_count; u++) {
+        const nq_unit *unit = &plan->units[u];
+        const nq_task *last = &plan->tasks[unit->first + unit->count - 1];
+        const uint8_t *out = nq_engine_run_unit(engine, u, crop);
+        if (last->kind == NQ_TASK_REQUANTIZE)
+            continue; /* belongs to no node alone */
+        int node = task_node(m, last);
+        if (memcmp(out, chain[node], nq_node_elements(&m->graph.nodes[node])) != 0)
+            fail_msg("unit %d (%d stripes): %s differs", u, unit->stripes,
+                     m->graph.nodes[node].name);
+    }
 }
 
 static void spread(const uint8_t *logits)
@@ -191,71 +230,107 @@ static void spread(const uint8_t *logits)
     assert_true(distinct > 2); /* otherwise the comparison says little */
 }
 
+/* Machines with a taste for other units: whole tensors, as many stripes as can be, between. */
+enum { WHOLE, ROWS, BETWEEN, MACHINES };
+static const nq_machine machines[MACHINES] = {
+    [WHOLE] = {1u << 30, 1u << 30, 1, 1, 1000},
+    [ROWS] = {1u << 30, 1u << 30, 1, 1, -1000},
+    [BETWEEN] = {16 << 10, 128 << 10, 8, 1, 100},
+};
+
+static void check_plan(const nq_qmodel *m, const nq_kernels *k, const nq_machine *machine,
+                       uint8_t *const *chain, const uint8_t *crop, const uint8_t *other)
+{
+    const uint8_t *expected = chain[m->graph.count - 1];
+    nq_error err = {0};
+    nq_plan *plan;
+    nq_engine *engine;
+    uint8_t logits[CLASSES];
+    assert_ok(nq_plan_create_for(m, k, machine, &plan, &err), &err);
+    assert_ok(nq_engine_create(plan, &engine, &err), &err);
+    assert_int_equal(nq_plan_classes(plan), CLASSES);
+    nq_engine_run(engine, other, 1, logits); /* whatever the last image leaves behind */
+    check_units(m, plan, engine, chain, crop);
+    nq_engine_run(engine, other, 1, logits);
+    memset(logits, 0, sizeof logits);
+    nq_engine_run(engine, crop, 1, logits);
+    assert_memory_equal(logits, expected, CLASSES);
+    nq_engine_free(engine);
+    nq_plan_free(plan);
+}
+
 static void check_network(const char *arch, random_shape shape)
 {
     nq_qmodel m = random_model(arch, CLASSES, shape, 3);
     nq_error err = {0};
-    uint8_t *crop = random_crop(), *other = random_crop(), *chain = NULL, logits[CLASSES];
+    uint8_t *crop = random_crop(), *other = random_crop(), **chain;
+    nq_plan *plan;
+    nq_engine *engine;
+    assert_ok(nq_plan_create(&m, nq_kernels_at(0), &plan, &err), &err);
+    assert_ok(nq_engine_create(plan, &engine, &err), &err);
+    chain = run_chain(&m, engine, crop);
+    check_chain(&m, chain, crop);
+    spread(chain[m.graph.count - 1]);
+    nq_engine_free(engine);
+    nq_plan_free(plan);
     const nq_kernels *k;
     for (size_t i = 0; (k = nq_kernels_at(i)) != NULL; i++) {
         if (!k->supported())
             continue;
-        nq_plan *plan;
-        nq_engine *engine;
-        assert_ok(nq_plan_create(&m, k, &plan, &err), &err);
-        assert_ok(nq_engine_create(plan, &engine, &err), &err);
-        assert_int_equal(nq_plan_classes(plan), CLASSES);
-        if (!chain) {
-            chain = run_chain(&m, engine, crop);
-            spread(chain);
-        }
-        for (int round = 0; round < 2; round++) { /* whatever the last image left behind */
-            nq_engine_run(engine, other, 1, logits);
-            memset(logits, 0, sizeof logits);
-            nq_engine_run(engine, crop, 1, logits);
-            assert_memory_equal(logits, chain, CLASSES);
-        }
-        nq_engine_free(engine);
-        nq_plan_free(plan);
+        check_plan(&m, k, &nq_usual_machine, chain, crop, other);
+        check_plan(&m, k, &machines[i % MACHINES], chain, crop, other);
+        check_plan(&m, k, &machines[ROWS], chain, crop, other);
     }
     free(crop);
     free(other);
-    free(chain);
+    free_chain(&m, chain);
     nq_qmodel_free(&m);
 }
 
 static const random_shape baseline = {.bits = 8, .activation = 8};
+static const random_shape narrow_weights = {.bits = 4, .activation = 8, .per_channel = true};
 static const random_shape narrow = {
     .bits = 4, .activation = 4, .per_channel = true, .without_bias = true};
 
-static void resnet18_per_tensor(void **state)
+static void resnet18(void **state)
 {
-    (void)state;
-    check_network("resnet18", baseline);
+    check_network("resnet18", *(const random_shape *)*state);
 }
 
-static void mobilenet_v2_per_tensor(void **state)
+static void mobilenet_v2(void **state)
 {
-    (void)state;
-    check_network("mobilenet_v2", baseline);
+    check_network("mobilenet_v2", *(const random_shape *)*state);
 }
 
-static void shufflenet_v2_per_tensor(void **state)
+static void shufflenet_v2(void **state)
 {
-    (void)state;
-    check_network("shufflenet_v2_x1_0", baseline);
+    check_network("shufflenet_v2_x1_0", *(const random_shape *)*state);
 }
 
-static void mobilenet_v2_per_channel_4_bits(void **state)
+static void shufflenet_v2_half(void **state)
 {
-    (void)state;
-    check_network("mobilenet_v2", narrow);
+    check_network("shufflenet_v2_x0_5", *(const random_shape *)*state);
 }
 
-static void shufflenet_v2_per_channel_4_bits(void **state)
+static void only_what_is_needed_runs(void **state)
 {
     (void)state;
-    check_network("shufflenet_v2_x0_5", narrow);
+    nq_qmodel m = random_model("shufflenet_v2_x1_0", CLASSES, baseline, 1);
+    nq_error err = {0};
+    nq_plan *plan;
+    assert_ok(nq_plan_create_for(&m, nq_kernels_at(0), &machines[ROWS], &plan, &err), &err);
+    int interleaved = 0, stripes = 0;
+    for (int i = 0; i < plan->task_count; i++) {
+        nq_op op = plan->steps[plan->tasks[i].step].op;
+        assert_true(op != NQ_OP_SLICE && op != NQ_OP_SHUFFLE);
+        interleaved += plan->tasks[i].kind == NQ_TASK_INTERLEAVE;
+    }
+    assert_int_equal(interleaved, 16); /* the network's units */
+    for (int u = 0; u < plan->unit_count; u++)
+        stripes += plan->units[u].stripes;
+    assert_true(stripes > 150); /* one a row */
+    nq_plan_free(plan);
+    nq_qmodel_free(&m);
 }
 
 static void requantization_tables(void **state)
@@ -408,14 +483,25 @@ static void what_check_refuses_makes_no_plan(void **state)
     nq_qmodel_free(&m);
 }
 
+#define NETWORK(arch, shape)                                                                       \
+    {                                                                                              \
+#arch " " #shape, arch, NULL, NULL, (void *)&(shape)                                       \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resnet18_per_tensor),
-        cmocka_unit_test(mobilenet_v2_per_tensor),
-        cmocka_unit_test(shufflenet_v2_per_tensor),
-        cmocka_unit_test(mobilenet_v2_per_channel_4_bits),
-        cmocka_unit_test(shufflenet_v2_per_channel_4_bits),
+        NETWORK(resnet18, baseline),
+        NETWORK(resnet18, narrow_weights),
+        NETWORK(resnet18, narrow),
+        NETWORK(mobilenet_v2, baseline),
+        NETWORK(mobilenet_v2, narrow_weights),
+        NETWORK(mobilenet_v2, narrow),
+        NETWORK(shufflenet_v2, baseline),
+        NETWORK(shufflenet_v2, narrow_weights),
+        NETWORK(shufflenet_v2, narrow),
+        NETWORK(shufflenet_v2_half, narrow),
+        cmocka_unit_test(only_what_is_needed_runs),
         cmocka_unit_test(requantization_tables),
         cmocka_unit_test(input_table),
         cmocka_unit_test(blocks_in_use_do_not_overlap),

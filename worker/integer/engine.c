@@ -11,6 +11,7 @@ struct nq_engine {
     nq_engine_probe probe;
 };
 
+/* Where the first row that is read begins; pitch as in kernels.h. */
 typedef struct {
     const uint8_t *data;
     size_t pitch;
@@ -37,72 +38,78 @@ void nq_engine_free(nq_engine *engine)
     free(engine);
 }
 
-static void run_layer(const nq_engine *e, const nq_step *s, tensor in, uint8_t *out,
-                      size_t out_pitch)
-{
-    const nq_plan *plan = e->plan;
-    if (s->conv.has_table) {
-        const nq_step *from = &plan->steps[s->input[0]];
-        size_t channels = (size_t)from->channels;
-        uint8_t *requantized = e->arena + s->conv.requantized;
-        plan->kernels->lookup(s->table[0], in.data, in.pitch, requantized, channels, from->pixels,
-                              from->channels);
-        in = (tensor){requantized, channels};
-    }
-    s->conv.kernel->run(&s->conv.op, plan->weights + s->conv.packed,
-                        (nq_rows){0, s->conv.op.window.out_h}, in.data, in.pitch, out, out_pitch,
-                        e->arena + plan->scratch);
-}
-
-static void run_cat(const nq_plan *plan, const nq_step *s, const tensor *in, uint8_t *out,
-                    size_t out_pitch)
+static void run_cat(const nq_plan *plan, const nq_step *s, size_t pixels, const tensor *in,
+                    uint8_t *out)
 {
     for (int k = 0; k < s->inputs; k++) {
         int channels = plan->steps[s->input[k]].channels;
-        plan->kernels->lookup(s->table[k], in[k].data, in[k].pitch, out, out_pitch, s->pixels,
-                              channels);
+        plan->kernels->lookup(s->table[k], in[k].data, in[k].pitch, out, (size_t)s->channels,
+                              pixels, channels);
         out += channels;
     }
 }
 
-static void run_slice(const nq_step *s, tensor in, uint8_t *out, size_t out_pitch)
+static void run_slice(const nq_step *s, size_t pixels, tensor in, uint8_t *out)
 {
-    for (size_t p = 0; p < s->pixels; p++)
-        memcpy(out + p * out_pitch, in.data + p * in.pitch + (size_t)s->first, (size_t)s->channels);
+    for (size_t p = 0; p < pixels; p++)
+        memcpy(out + p * (size_t)s->channels, in.data + p * in.pitch + (size_t)s->first,
+               (size_t)s->channels);
 }
 
-static void run_step(const nq_engine *e, const nq_step *s, const tensor *in, uint8_t *out,
-                     size_t out_pitch)
+/* Rows of a step's output, which is contiguous; a convolution's table has been applied. */
+static void run_step(const nq_engine *e, const nq_step *s, nq_rows rows, const tensor *in,
+                     uint8_t *out)
 {
     const nq_kernels *k = e->plan->kernels;
+    size_t pixels = (size_t)rows.count * (size_t)s->width, pitch = (size_t)s->channels;
     switch (s->op) {
     case NQ_OP_INPUT:
-        k->input((const uint8_t(*)[256])s->table, in[0].data, out, s->pixels);
+        k->input((const uint8_t(*)[256])s->table, in[0].data, out, pixels);
         break;
     case NQ_OP_CONV:
     case NQ_OP_LINEAR:
-        run_layer(e, s, in[0], out, out_pitch);
+        s->conv.kernel->run(&s->conv.op, e->plan->weights + s->conv.packed, rows, in[0].data,
+                            in[0].pitch, out, pitch, e->arena + e->plan->scratch);
         break;
     case NQ_OP_ADD:
-        k->add(&s->add, in[0].data, in[0].pitch, in[1].data, in[1].pitch, out, out_pitch, s->pixels,
+        k->add(&s->add, in[0].data, in[0].pitch, in[1].data, in[1].pitch, out, pitch, pixels,
                s->channels);
         break;
     case NQ_OP_CAT:
-        run_cat(e->plan, s, in, out, out_pitch);
+        run_cat(e->plan, s, pixels, in, out);
         break;
     case NQ_OP_SLICE:
-        run_slice(s, in[0], out, out_pitch);
+        run_slice(s, pixels, in[0], out);
         break;
     case NQ_OP_SHUFFLE:
-        k->shuffle(in[0].data, in[0].pitch, out, out_pitch, s->pixels, s->channels, s->groups);
+        k->shuffle(in[0].data, in[0].pitch, out, pitch, pixels, s->channels, s->groups);
         break;
     case NQ_OP_MAXPOOL:
-        k->max_pool(&s->window, (nq_rows){0, s->window.out_h}, in[0].data, in[0].pitch, out,
-                    out_pitch);
+        k->max_pool(&s->window, rows, in[0].data, in[0].pitch, out, pitch);
         break;
     case NQ_OP_AVGPOOL:
-        k->avg_pool(in[0].data, in[0].pitch, e->plan->steps[s->input[0]].pixels, s->channels,
-                    s->zero, out);
+        k->avg_pool(in[0].data, in[0].pitch, (size_t)s->window.in_h * (size_t)s->window.in_w,
+                    s->channels, s->zero, out);
+        break;
+    }
+}
+
+static void run_task(const nq_engine *e, const nq_task *t, nq_rows rows, const tensor *in,
+                     uint8_t *out)
+{
+    const nq_kernels *k = e->plan->kernels;
+    const nq_step *s = &e->plan->steps[t->step];
+    size_t pixels = (size_t)rows.count * (size_t)t->width, pitch = (size_t)t->channels;
+    switch (t->kind) {
+    case NQ_TASK_STEP:
+        run_step(e, s, rows, in, out);
+        break;
+    case NQ_TASK_REQUANTIZE:
+        k->lookup(s->table[0], in[0].data, in[0].pitch, out, pitch, pixels, t->channels);
+        break;
+    case NQ_TASK_INTERLEAVE:
+        k->interleave((const uint8_t(*)[256])s->table, in[0].data, in[0].pitch, in[1].data,
+                      in[1].pitch, out, pitch, pixels, t->channels / 2);
         break;
     }
 }
@@ -114,40 +121,69 @@ static uint64_t nanoseconds(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* run_step() as the probe wants it. */
-static void run_probed(const nq_engine *e, int node, const tensor *in, uint8_t *out,
-                       size_t out_pitch)
+/* run_task() as the probe wants it. */
+static void run_probed(const nq_engine *e, const nq_task *t, nq_rows rows, const tensor *in,
+                       uint8_t *out)
 {
-    const nq_engine_probe *probe = &e->probe;
-    if (probe->nodes && !probe->nodes[node])
-        return;
-    uint64_t began = probe->nanoseconds ? nanoseconds() : 0;
-    run_step(e, &e->plan->steps[node], in, out, out_pitch);
-    if (probe->nanoseconds)
-        probe->nanoseconds[node] += nanoseconds() - began;
+    uint64_t *taken = e->probe.nanoseconds;
+    uint64_t began = taken ? nanoseconds() : 0;
+    run_task(e, t, rows, in, out);
+    if (taken)
+        taken[t->step] += nanoseconds() - began;
 }
 
-static void run_image(const nq_engine *e, const uint8_t *crop)
+/* Where a task's row lies, in a stripe of its reader's unit. */
+static uint8_t *row_of(const nq_engine *e, const nq_unit *unit, const nq_stripe *stripe, int task,
+                       int row)
 {
-    const nq_plan *plan = e->plan;
-    for (int i = 0; i < plan->count; i++) {
-        const nq_step *s = &plan->steps[i];
-        tensor in[NQ_NODE_INPUTS] = {{crop, 3}};
-        for (int k = 0; k < s->inputs; k++) {
-            const nq_step *from = &plan->steps[s->input[k]];
-            in[k] = (tensor){e->arena + from->offset, from->pitch};
-        }
-        if (s->op != NQ_OP_SLICE) /* its readers look into its input */
-            run_probed(e, i, in, e->arena + s->offset, s->pitch);
+    const nq_task *t = &e->plan->tasks[task];
+    int base = task >= unit->first ? stripe[task - unit->first].base : 0;
+    return e->arena + t->offset + (size_t)(row - base) * nq_task_row_bytes(t);
+}
+
+/* Moves what is still to be read to the buffer's beginning. */
+static void give_up_rows(const nq_engine *e, const nq_task *t, const nq_stripe *now, int before)
+{
+    size_t row = nq_task_row_bytes(t);
+    uint8_t *buffer = e->arena + t->offset;
+    memmove(buffer, buffer + (size_t)(now->base - before) * row,
+            (size_t)(now->rows.first - now->base) * row);
+}
+
+static void run_stripe(const nq_engine *e, const nq_unit *unit, int n, const uint8_t *crop)
+{
+    const nq_stripe *stripe = unit->stripe + (size_t)n * (size_t)unit->count;
+    for (int i = 0; i < unit->count; i++) {
+        const nq_task *t = &e->plan->tasks[unit->first + i];
+        const nq_rows rows = stripe[i].rows;
+        if (rows.count == 0 || (e->probe.nodes && !e->probe.nodes[t->step]))
+            continue;
+        if (n > 0 && stripe[i].base > stripe[i - unit->count].base)
+            give_up_rows(e, t, &stripe[i], stripe[i - unit->count].base);
+        int first = nq_rows_read(&t->window, rows).first;
+        tensor in[NQ_NODE_INPUTS] = {{crop + (size_t)(first * NQ_CROP) * 3, 3}};
+        for (int k = 0; k < t->inputs; k++)
+            in[k] = (tensor){row_of(e, unit, stripe, t->input[k], first) + t->first_channel[k],
+                             (size_t)e->plan->tasks[t->input[k]].channels};
+        run_probed(e, t, rows, in, row_of(e, unit, stripe, unit->first + i, rows.first));
     }
+}
+
+const uint8_t *nq_engine_run_unit(nq_engine *engine, int unit, const uint8_t *crop)
+{
+    const nq_unit *u = &engine->plan->units[unit];
+    for (int n = 0; n < u->stripes; n++)
+        run_stripe(engine, u, n, crop);
+    return engine->arena + engine->plan->tasks[u->first + u->count - 1].offset;
 }
 
 void nq_engine_run(nq_engine *engine, const uint8_t *crops, int n, uint8_t *logits)
 {
     const nq_plan *plan = engine->plan;
-    const nq_step *last = &plan->steps[plan->count - 1];
+    const nq_task *last = &plan->tasks[plan->task_count - 1];
     for (int i = 0; i < n; i++) {
-        run_image(engine, crops + (size_t)i * NQ_CROP_BYTES);
+        for (int u = 0; u < plan->unit_count; u++)
+            nq_engine_run_unit(engine, u, crops + (size_t)i * NQ_CROP_BYTES);
         memcpy(logits + (size_t)i * (size_t)last->channels, engine->arena + last->offset,
                (size_t)last->channels);
     }
@@ -168,6 +204,12 @@ nq_status nq_engine_run_node(nq_engine *engine, int node, const uint8_t *const i
     tensor in[NQ_NODE_INPUTS] = {{inputs[0], 3}};
     for (int k = 0; k < s->inputs; k++)
         in[k] = (tensor){inputs[k], (size_t)plan->steps[s->input[k]].channels};
-    run_step(engine, s, in, out, (size_t)s->channels);
+    if ((s->op == NQ_OP_CONV || s->op == NQ_OP_LINEAR) && s->conv.has_table) {
+        const nq_window *w = &s->window;
+        plan->kernels->lookup(s->table[0], in[0].data, in[0].pitch, engine->arena, in[0].pitch,
+                              (size_t)w->in_h * (size_t)w->in_w, w->in_c);
+        in[0].data = engine->arena;
+    }
+    run_step(engine, s, (nq_rows){0, s->height}, in, out);
     return NQ_OK;
 }

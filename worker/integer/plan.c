@@ -10,20 +10,30 @@ static size_t aligned(size_t bytes)
     return (bytes + NQ_ALIGN - 1) / NQ_ALIGN * NQ_ALIGN;
 }
 
+/* Of an operator whose output's pixels each see one of the input's: no padding, stride 1. */
 static nq_window node_window(const nq_graph *graph, const nq_node *n)
 {
-    const nq_node *in = &graph->nodes[n->input[0]];
-    return (nq_window){.in_h = in->height,
-                       .in_w = in->width,
-                       .in_c = in->channels,
-                       .out_h = n->height,
-                       .out_w = n->width,
-                       .out_c = n->channels,
-                       .kernel_h = n->kernel_h,
-                       .kernel_w = n->kernel_w,
-                       .stride = n->stride,
-                       .pad_h = n->pad_h,
-                       .pad_w = n->pad_w};
+    const nq_node *in = n->inputs ? &graph->nodes[n->input[0]] : n;
+    nq_window w = {.in_h = in->height,
+                   .in_w = in->width,
+                   .in_c = in->channels,
+                   .out_h = n->height,
+                   .out_w = n->width,
+                   .out_c = n->channels,
+                   .kernel_h = 1,
+                   .kernel_w = 1,
+                   .stride = 1};
+    if (n->op == NQ_OP_CONV || n->op == NQ_OP_LINEAR || n->op == NQ_OP_MAXPOOL) {
+        w.kernel_h = n->kernel_h;
+        w.kernel_w = n->kernel_w;
+        w.stride = n->stride;
+        w.pad_h = n->pad_h;
+        w.pad_w = n->pad_w;
+    } else if (n->op == NQ_OP_AVGPOOL) {
+        w.kernel_h = in->height;
+        w.kernel_w = in->width;
+    }
+    return w;
 }
 
 static nq_output node_output(const nq_node *n, const nq_qnode *q)
@@ -44,14 +54,13 @@ static void layer_constants(const nq_qnode *q, float in_scale, nq_conv *op)
     }
 }
 
-static nq_status build_layer(const nq_qmodel *model, int i, nq_plan *plan, size_t *scratch,
-                             nq_error *err)
+static nq_status build_layer(const nq_qmodel *model, int i, nq_plan *plan, nq_error *err)
 {
     const nq_node *n = &model->graph.nodes[i];
     const nq_qnode *q = &model->nodes[i];
     nq_step *step = &plan->steps[i];
     nq_conv *op = &step->conv.op;
-    op->window = node_window(&model->graph, n);
+    op->window = step->window;
     op->out = node_output(n, q);
     if (n->groups == 1) {
         step->conv.kernel = &plan->kernels->dense;
@@ -78,12 +87,7 @@ static nq_status build_layer(const nq_qmodel *model, int i, nq_plan *plan, size_
     }
     op->in_zero = in.zero_point;
     layer_constants(q, in.scale, op);
-
-    size_t packed, room;
-    step->conv.kernel->size(op, &packed, &room);
-    step->conv.packed = plan->weight_bytes;
-    plan->weight_bytes += aligned(packed);
-    *scratch = room > *scratch ? room : *scratch;
+    step->conv.weight_bytes = nq_node_weights(&model->graph, n);
     return NQ_OK;
 }
 
@@ -98,8 +102,7 @@ static void build_add(const nq_qmodel *model, const nq_node *n, const nq_qnode *
     add->out = node_output(n, q);
 }
 
-static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, size_t *scratch,
-                            nq_error *err)
+static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, nq_error *err)
 {
     const nq_node *n = &model->graph.nodes[i];
     const nq_qnode *q = &model->nodes[i];
@@ -108,15 +111,17 @@ static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, size_t
     memcpy(step->input, n->input, sizeof step->input);
     step->op = n->op;
     step->inputs = n->inputs;
+    step->height = n->height;
+    step->width = n->width;
     step->channels = n->channels;
-    step->pixels = (size_t)n->height * (size_t)n->width;
+    step->window = node_window(&model->graph, n);
     switch (n->op) {
     case NQ_OP_INPUT:
         nq_input_table(q->out, step->table);
         return NQ_OK;
     case NQ_OP_CONV:
     case NQ_OP_LINEAR:
-        return build_layer(model, i, plan, scratch, err);
+        return build_layer(model, i, plan, err);
     case NQ_OP_ADD:
         build_add(model, n, q, &step->add);
         return NQ_OK;
@@ -131,7 +136,6 @@ static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, size_t
         step->groups = n->groups;
         return NQ_OK;
     case NQ_OP_MAXPOOL:
-        step->window = node_window(&model->graph, n);
         return NQ_OK;
     case NQ_OP_AVGPOOL:
         step->zero = q->out.zero_point;
@@ -140,68 +144,87 @@ static nq_status build_step(const nq_qmodel *model, int i, nq_plan *plan, size_t
     return nq_fail(err, NQ_ERR_INTERNAL, "%s: an operator without a kernel", n->name);
 }
 
-static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, nq_error *err)
+static bool is_layer(const nq_step *step)
 {
-    plan->weights = aligned_alloc(NQ_ALIGN, plan->weight_bytes ? plan->weight_bytes : NQ_ALIGN);
+    return step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR;
+}
+
+/* Also how much scratch memory the kernels want. */
+static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, size_t *scratch, nq_error *err)
+{
+    *scratch = 0;
+    for (int i = 0; i < plan->count; i++) {
+        nq_step *step = &plan->steps[i];
+        if (!is_layer(step))
+            continue;
+        size_t packed, room;
+        step->conv.kernel->size(&step->conv.op, &packed, &room);
+        step->conv.packed = plan->weight_bytes;
+        plan->weight_bytes += aligned(packed);
+        *scratch = room > *scratch ? room : *scratch;
+    }
+    plan->weights = aligned_alloc(NQ_ALIGN, plan->weight_bytes);
     if (!plan->weights)
         return nq_fail_nomem(err, "packed weights", plan->weight_bytes);
     for (int i = 0; i < plan->count; i++)
-        if (nq_node_has_weight(&model->graph.nodes[i]))
+        if (is_layer(&plan->steps[i]))
             plan->steps[i].conv.kernel->pack(&plan->steps[i].conv.op, model->nodes[i].weight,
                                              plan->weights + plan->steps[i].conv.packed);
     return NQ_OK;
 }
 
-/* Tensors first, one a node (a slice has none: its readers keep its source's tensor in use), then
- * the requantized inputs, one a node that has a table. */
-static void describe_blocks(const nq_plan *plan, nq_span *blocks, int *owner)
+/* A task's buffer is in use from its first to its last reader's; within a unit of several stripes
+ * all are in use all the time. */
+static void describe_buffers(const nq_plan *plan, nq_span *spans)
 {
-    for (int i = 0; i < plan->count; i++) {
-        const nq_step *step = &plan->steps[i];
-        owner[i] = step->op == NQ_OP_SLICE ? owner[step->input[0]] : i;
-        if (owner[i] == i)
-            blocks[i] =
-                (nq_span){.bytes = step->pixels * (size_t)step->channels, .first = i, .last = i};
-        for (int k = 0; k < step->inputs; k++)
-            blocks[owner[step->input[k]]].last = i;
-        if ((step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR) && step->conv.has_table) {
-            const nq_step *in = &plan->steps[step->input[0]];
-            blocks[plan->count + i] =
-                (nq_span){.bytes = in->pixels * (size_t)in->channels, .first = i, .last = i};
+    for (int u = 0; u < plan->unit_count; u++) {
+        const nq_unit *unit = &plan->units[u];
+        int last = unit->first + unit->count - 1;
+        for (int i = 0; i < unit->count; i++) {
+            int task = unit->first + i, end = unit->stripes > 1 ? last : task;
+            const nq_task *t = &plan->tasks[task];
+            spans[task] = (nq_span){.bytes = (size_t)unit->buffer_rows[i] * nq_task_row_bytes(t),
+                                    .first = unit->stripes > 1 ? unit->first : task,
+                                    .last = end};
+            for (int k = 0; k < t->inputs; k++)
+                if (spans[t->input[k]].last < end)
+                    spans[t->input[k]].last = end;
         }
     }
 }
 
-static nq_status place_tensors(nq_plan *plan, size_t scratch, nq_error *err)
+/* Where a node that runs alone has its input behind the table. */
+static size_t lone_input_bytes(const nq_plan *plan)
 {
-    size_t count = (unsigned)plan->count;
-    nq_span *blocks = calloc(2 * count, sizeof *blocks);
-    int *owner = calloc(count, sizeof *owner);
-    nq_status status = NQ_OK;
-    if (!blocks || !owner) {
-        status = nq_fail_nomem(err, "a plan", count * (2 * sizeof *blocks + sizeof *owner));
-        goto cleanup;
-    }
-    describe_blocks(plan, blocks, owner);
-    plan->scratch = nq_arena_assign(blocks, 2 * plan->count);
-    plan->arena_bytes = plan->scratch + aligned(scratch);
+    size_t most = 0;
     for (int i = 0; i < plan->count; i++) {
-        nq_step *step = &plan->steps[i];
-        const nq_step *in = step->inputs ? &plan->steps[step->input[0]] : NULL;
-        bool slice = step->op == NQ_OP_SLICE;
-        step->offset = slice ? in->offset + (size_t)step->first : blocks[i].offset;
-        step->pitch = slice ? in->pitch : (size_t)step->channels;
-        if (step->op == NQ_OP_CONV || step->op == NQ_OP_LINEAR)
-            step->conv.requantized = blocks[plan->count + i].offset;
+        const nq_window *w = &plan->steps[i].window;
+        size_t bytes = (size_t)w->in_h * (size_t)w->in_w * (size_t)w->in_c;
+        if (is_layer(&plan->steps[i]) && plan->steps[i].conv.has_table && bytes > most)
+            most = bytes;
     }
-cleanup:
-    free(blocks);
-    free(owner);
-    return status;
+    return aligned(most);
 }
 
-nq_status nq_plan_create(const nq_qmodel *model, const nq_kernels *kernels, nq_plan **out,
-                         nq_error *err)
+static nq_status place_buffers(nq_plan *plan, size_t scratch, nq_error *err)
+{
+    size_t count = (size_t)plan->task_count, lone = lone_input_bytes(plan);
+    nq_span *spans = calloc(count, sizeof *spans);
+    if (!spans)
+        return nq_fail_nomem(err, "a plan", count * sizeof *spans);
+    describe_buffers(plan, spans);
+    plan->scratch = nq_arena_assign(spans, plan->task_count);
+    if (plan->scratch < lone)
+        plan->scratch = lone;
+    plan->arena_bytes = plan->scratch + aligned(scratch);
+    for (int i = 0; i < plan->task_count; i++)
+        plan->tasks[i].offset = spans[i].offset;
+    free(spans);
+    return NQ_OK;
+}
+
+nq_status nq_plan_create_for(const nq_qmodel *model, const nq_kernels *kernels,
+                             const nq_machine *machine, nq_plan **out, nq_error *err)
 {
     *out = NULL;
     nq_status status = nq_qmodel_check(model, err);
@@ -216,11 +239,15 @@ nq_status nq_plan_create(const nq_qmodel *model, const nq_kernels *kernels, nq_p
     plan->kernels = kernels;
     plan->count = model->graph.count;
     for (int i = 0; i < plan->count && status == NQ_OK; i++)
-        status = build_step(model, i, plan, &scratch, err);
+        status = build_step(model, i, plan, err);
     if (status == NQ_OK)
-        status = pack_weights(model, plan, err);
+        status = nq_plan_list_tasks(plan, err);
     if (status == NQ_OK)
-        status = place_tensors(plan, scratch, err);
+        status = nq_plan_choose_units(plan, machine, err);
+    if (status == NQ_OK)
+        status = pack_weights(model, plan, &scratch, err);
+    if (status == NQ_OK)
+        status = place_buffers(plan, scratch, err);
     if (status == NQ_OK)
         *out = plan;
     else
@@ -228,13 +255,23 @@ nq_status nq_plan_create(const nq_qmodel *model, const nq_kernels *kernels, nq_p
     return status;
 }
 
+nq_status nq_plan_create(const nq_qmodel *model, const nq_kernels *kernels, nq_plan **plan,
+                         nq_error *err)
+{
+    return nq_plan_create_for(model, kernels, &nq_usual_machine, plan, err);
+}
+
 void nq_plan_free(nq_plan *plan)
 {
     if (!plan)
         return;
     for (int i = 0; i < plan->count; i++)
-        if (plan->steps[i].op == NQ_OP_CONV || plan->steps[i].op == NQ_OP_LINEAR)
+        if (is_layer(&plan->steps[i]))
             free(plan->steps[i].conv.op.bias);
+    for (int u = 0; u < plan->unit_count; u++)
+        free(plan->units[u].stripe);
+    free(plan->units);
+    free(plan->tasks);
     free(plan->steps);
     free(plan->weights);
     free(plan);
