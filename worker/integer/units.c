@@ -71,7 +71,7 @@ static int divide(const nq_plan *plan, int first, int count, int rows, nq_stripe
                   int *buffer_rows)
 {
     progress p = {.tasks = plan->tasks + first, .first = first, .count = count};
-    nq_stripe one[NQ_UNIT_TASKS] = {{{0}}};
+    nq_stripe one[NQ_UNIT_TASKS] = {0};
     int height = p.tasks[count - 1].height, n = 0;
     memset(buffer_rows, 0, (size_t)count * sizeof *buffer_rows);
     for (int end = 0; end < height; n++) {
