@@ -1,25 +1,8 @@
 /* AVX-512 with VNNI: Zen 4 and later, Ice Lake and later servers. */
 #ifdef __AVX512VNNI__
+#include "worker/integer/dense.h"
 #include "worker/integer/depthwise.h"
 #include "worker/integer/elementwise.h"
-
-extern const nq_kernels nq_kernels_c_avx512;
-
-static void dense_size(const nq_conv *op, size_t *packed, size_t *scratch)
-{
-    nq_kernels_c_avx512.dense.size(op, packed, scratch);
-}
-
-static void dense_pack(const nq_conv *op, const int8_t *weight, void *packed)
-{
-    nq_kernels_c_avx512.dense.pack(op, weight, packed);
-}
-
-static void dense_run(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
-                      size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch)
-{
-    nq_kernels_c_avx512.dense.run(op, packed, rows, in, in_pitch, out, out_pitch, scratch);
-}
 
 static bool supported(void)
 {
@@ -32,7 +15,7 @@ extern const nq_kernels nq_kernels_avx512vnni;
 const nq_kernels nq_kernels_avx512vnni = {
     .name = "avx512vnni",
     .supported = supported,
-    .dense = {dense_size, dense_pack, dense_run},
+    .dense = {nq_dense_size_avx512vnni, nq_dense_pack_avx512vnni, nq_dense_run_avx512vnni},
     .depthwise = {nq_depthwise_size_avx512vnni, nq_depthwise_pack_avx512vnni,
                   nq_depthwise_run_avx512vnni},
     .add = nq_add_avx512,
