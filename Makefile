@@ -53,7 +53,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all programs tests deps deps-test deps-develop demo test test-long parity fuzz bench install clean format lint help
+.PHONY: all programs tests deps deps-test deps-develop demo test test-long parity fuzz bench accuracy install clean format lint help
 
 all: deps
 	@$(MAKE) --no-print-directory programs
@@ -88,6 +88,12 @@ parity: deps-test
 bench: deps
 	@$(MAKE) --no-print-directory -j2 programs
 	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" bench/score.sh
+
+#: make accuracy NETQ_SHARED=DIR DATA=IMAGEFOLDER [PRESETS= BITS= MODELS= CALIBRATE= LIMIT=]   what each method loses
+accuracy: deps
+	@$(MAKE) --no-print-directory -j2 programs
+	@BUILD="$(BUILD)" NETQ_SHARED="$(NETQ_SHARED)" DATA="$(DATA)" PRESETS="$(PRESETS)" BITS="$(BITS)" MODELS="$(MODELS)" \
+	  CALIBRATE="$(CALIBRATE)" LIMIT="$(LIMIT)" THREADS="$(THREADS)" bench/accuracy.py
 
 #: make fuzz       libFuzzer on every parser, SECONDS=60 each (needs clang)
 SECONDS ?= 60

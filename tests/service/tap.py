@@ -3,24 +3,16 @@
 A test is a function with @test("name"); it fails by an exception (usually an assert). run() runs them all and
 prints a line "ok N - name" for each. Timeouts are multiplied by $NETQ_TEST_SLOW.
 """
-import json
 import os
 import shutil
-import signal
-import socket
-import struct
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCE = os.environ.get("NETQ_SOURCE_DIR", os.path.dirname(os.path.dirname(HERE)))
-BUILD = os.path.join(SOURCE, os.environ.get("BUILD", "build/release"))
-SLOW = float(os.environ.get("NETQ_TEST_SLOW", "1"))
+from netqd import BUILD, HERE, NETQD, SLOW, SOURCE, Client, Netqd, Refused, until
+
 SANITIZED = "sanitize" in BUILD  # memory freed is kept for a while there, so that sizes say nothing
-NETQD = os.path.join(BUILD, "netqd")
 FAKE_WORKER = os.path.join(HERE, "fake_worker.py")
 
 _tests = []
@@ -61,99 +53,7 @@ def run():
     sys.exit(1 if failed else 0)
 
 
-def until(condition, seconds=20, what="something"):
-    """Waits until condition() is true and returns its value."""
-    end = time.monotonic() + seconds * SLOW
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("waited %g s for %s" % (seconds * SLOW, what))
-
-
-class Refused(Exception):
-    def __init__(self, code, message):
-        super().__init__("%s: %s" % (code, message))
-        self.code = code
-        self.message = message
-
-
-class Client:
-    """A connection. ask() sends one request and returns the reply, raising Refused on an error."""
-
-    def __init__(self, path, seconds=30):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.connect(path)
-        self.socket.settimeout(seconds * SLOW)
-        self.buffer = b""
-        self.number = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.socket.close()
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def more(self):
-        data = self.socket.recv(1 << 16)
-        if not data:
-            raise EOFError("the daemon closed the connection")
-        self.buffer += data
-
-    def line(self):
-        while b"\n" not in self.buffer:
-            self.more()
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return json.loads(line)
-
-    def exactly(self, count):
-        while len(self.buffer) < count:
-            self.more()
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
-
-    def ask(self, op, **keys):
-        self.number += 1
-        request = {"id": self.number, "op": op}
-        request.update(keys)
-        self.send(json.dumps(request).encode() + b"\n")
-        reply = self.line()
-        assert reply["id"] == self.number, reply
-        return self.checked(reply)
-
-    @staticmethod
-    def checked(reply):
-        if not reply["ok"]:
-            raise Refused(reply["error"]["code"], reply["error"]["message"])
-        return reply
-
-    def chunks(self):
-        """The bytes of a download whose reply has been read."""
-        data = b""
-        while True:
-            (size,) = struct.unpack(">I", self.exactly(4))
-            if size == 0:
-                last = self.line()
-                if "error" in last:
-                    raise Refused(last["error"]["code"], last["error"]["message"])
-                assert last == {"end": True}, last
-                return data
-            assert size <= 65536
-            data += self.exactly(size)
-
-    def get(self, **keys):
-        reply = self.ask("get", **keys)
-        return reply, self.chunks()
-
-
-class Daemon:
+class Daemon(Netqd):
     """A netqd with a folder of its own: checkpoints, datasets, state, socket. Use it in `with`."""
 
     MODELS = ("ok slow crash crash_once hang stubborn garbage fail liar bad_name half exit2 locked quiet "
@@ -163,17 +63,14 @@ class Daemon:
                  stall=60 * SLOW):
         self.folder = tempfile.mkdtemp(prefix="netq-service-")
         os.chmod(self.folder, 0o755)
-        self.socket = os.path.join(self.folder, "socket")
-        self.state = os.path.join(self.folder, "state")
+        super().__init__(self.path("netqd.conf"), self.path("socket"), self.path("netqd.log"))
+        self.state = self.path("state")
         self.share = self.path("share")
-        self.log = self.path("netqd.log")
-        self.process = None
         os.mkdir(self.share)
         self.write("share/model.pth", "float weights " * 100)
         for name, count in images:
             for i in range(count):
                 self.write("images/%s/%s_%d.jpg" % (name, name, i), "jpeg %s %d" % (name, i))
-        self.config = self.path("netqd.conf")
         models = "".join("[model %s]\narch = %s\ncheckpoint = share/model.pth\n"
                          % (m, m if m.endswith(("v2", "x1_0")) else "resnet18") for m in self.MODELS)
         self.write("netqd.conf",
@@ -212,41 +109,6 @@ class Daemon:
     def print_log(self):
         for line in self.read_log().splitlines()[-40:]:
             print("#   " + line)
-
-    def launch(self, *arguments):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("NETQ_")}
-        with open(self.log, "a") as log:
-            return subprocess.Popen([NETQD, "--config", self.config, *arguments], stderr=log, stdout=log,
-                                    stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-
-    def start(self):
-        self.process = self.launch()
-
-        def up():
-            assert self.process.poll() is None, "netqd ended with %s" % self.process.returncode
-            try:
-                with self.client() as c:
-                    return c.ask("hello")
-            except OSError:
-                return None
-        return until(up, what="the daemon")
-
-    def stop(self):
-        """SIGTERM; checks that the daemon ends well."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30 * SLOW)
-        assert code == 0, "netqd ended with %d" % code
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(30 * SLOW)
-
-    def client(self):
-        return Client(self.socket)
-
-    def ask(self, op, **keys):
-        with self.client() as c:
-            return c.ask(op, **keys)
 
     def submit(self, model="ok", **keys):
         spec = {"model": model, "preset": "baseline"}
