@@ -190,21 +190,20 @@ static void concatenate(const nq_graph *graph, const nq_node *node, size_t pixel
     }
 }
 
-static void pool_largest(const nq_node *node, const nq_node *from, int batch, const float *in,
-                         float *out)
+nq_float_window nq_float_window_of(const nq_graph *graph, const nq_node *node, int batch)
 {
-    const nq_float_window window = {.batch = batch,
-                                    .channels = node->channels,
-                                    .in_height = from->height,
-                                    .in_width = from->width,
-                                    .out_height = node->height,
-                                    .out_width = node->width,
-                                    .kernel_h = node->kernel_h,
-                                    .kernel_w = node->kernel_w,
-                                    .stride = node->stride,
-                                    .pad_h = node->pad_h,
-                                    .pad_w = node->pad_w};
-    nq_float_onednn.maxpool(&window, in, out);
+    const nq_node *from = &graph->nodes[node->input[0]];
+    return (nq_float_window){.batch = batch,
+                             .channels = node->channels,
+                             .in_height = from->height,
+                             .in_width = from->width,
+                             .out_height = node->height,
+                             .out_width = node->width,
+                             .kernel_h = node->kernel_h,
+                             .kernel_w = node->kernel_w,
+                             .stride = node->stride,
+                             .pad_h = node->pad_h,
+                             .pad_w = node->pad_w};
 }
 
 void nq_float_apply(const nq_graph *graph, int index, int batch, const float *const inputs[],
@@ -213,6 +212,7 @@ void nq_float_apply(const nq_graph *graph, int index, int batch, const float *co
     const nq_float_backend *backend = &nq_float_onednn;
     const nq_node *node = &graph->nodes[index], *from = &graph->nodes[node->input[0]];
     size_t pixels = (size_t)batch * (size_t)node->height * (size_t)node->width;
+    nq_float_window window;
     switch (node->op) {
     case NQ_OP_INPUT:
     case NQ_OP_CONV:
@@ -232,7 +232,8 @@ void nq_float_apply(const nq_graph *graph, int index, int batch, const float *co
         backend->shuffle(inputs[0], node->channels, node->groups, pixels, out);
         break;
     case NQ_OP_MAXPOOL:
-        pool_largest(node, from, batch, inputs[0], out);
+        window = nq_float_window_of(graph, node, batch);
+        backend->maxpool(&window, inputs[0], out);
         break;
     case NQ_OP_AVGPOOL:
         backend->avgpool(inputs[0], batch, (size_t)from->height * (size_t)from->width,

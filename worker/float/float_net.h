@@ -15,6 +15,9 @@
 /* What a CONV or LINEAR node is to a backend, on `batch` images, with the node's bias and ReLU. */
 nq_float_shape nq_float_shape_of(const nq_graph *graph, const nq_node *node, int batch);
 
+/* The same of a MAXPOOL node. */
+nq_float_window nq_float_window_of(const nq_graph *graph, const nq_node *node, int batch);
+
 /* A node without weights on `batch` images: out f32 [batch][H][W][C] from inputs[node->inputs]
  * alike. Nothing happens for the images themselves, convolutions and linear layers. */
 void nq_float_apply(const nq_graph *graph, int node, int batch, const float *const inputs[],

@@ -77,6 +77,9 @@ nq_status nq_graph_load(const char *arch, const nq_checkpoint *checkpoint, nq_gr
  * w' = w * (gamma * rs); b' = (b - mean) * rs * gamma + beta. norm stays readable. Once only. */
 nq_status nq_graph_fold(nq_graph *graph, nq_error *err);
 
+/* 1/sqrt(variance + epsilon) of a batch norm's channel, as folding has it. */
+float nq_batch_norm_inverse(const nq_batch_norm *norm, int channel);
+
 void nq_graph_free(nq_graph *graph);
 
 /* -1 when no node has that name. */

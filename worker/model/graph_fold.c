@@ -5,6 +5,11 @@
 
 #define EPSILON 1e-5f /* of every batch norm in torchvision; not in the checkpoint */
 
+float nq_batch_norm_inverse(const nq_batch_norm *norm, int channel)
+{
+    return 1.0f / sqrtf(norm->var[channel] + EPSILON);
+}
+
 /* The order of these operations is the contract: PyTorch's fuse_model() gives the same bits. */
 static nq_status fold_node(const nq_graph *graph, nq_node *node, nq_error *err)
 {
@@ -19,7 +24,7 @@ static nq_status fold_node(const nq_graph *graph, nq_node *node, nq_error *err)
     for (int c = 0; c < node->channels; c++) {
         const nq_batch_norm *norm = &node->norm;
         float *weight = node->weight + (size_t)c * row;
-        float rs = 1.0f / sqrtf(norm->var[c] + EPSILON);
+        float rs = nq_batch_norm_inverse(norm, c);
         float factor = norm->gamma[c] * rs;
         bool finite = true;
         for (size_t i = 0; i < row; i++) {
