@@ -53,10 +53,11 @@ static nq_status fetch_metrics(nq_client *client, nq_target target, json_t **met
     return status;
 }
 
-/* Nothing lost sorts last. */
+/* A job that drew no samples has weights to compare and nothing else. Nothing lost sorts last. */
 static double loss_key(const json_t *layer)
 {
-    const json_t *value = json_object_get(layer, "output_db");
+    bool measured = json_is_array(json_object_get(layer, "seen"));
+    const json_t *value = json_object_get(layer, measured ? "output_db" : "weight_db");
     return json_is_number(value) ? json_number_value(value) : INFINITY;
 }
 
@@ -93,8 +94,11 @@ static void add_decibels(nq_table *table, const json_t *layer, const char *key)
 static void add_range(nq_table *table, const json_t *layer, const char *key)
 {
     const json_t *pair = json_object_get(layer, key);
-    nq_table_add_format(table, "%.3g..%.3g", json_number_value(json_array_get(pair, 0)),
-                        json_number_value(json_array_get(pair, 1)));
+    if (json_is_array(pair))
+        nq_table_add_format(table, "%.3g..%.3g", json_number_value(json_array_get(pair, 0)),
+                            json_number_value(json_array_get(pair, 1)));
+    else
+        nq_table_add(table, "-");
 }
 
 static nq_status print_layers(nq_client *client, const json_t *layers, size_t most, nq_error *err)
@@ -114,7 +118,9 @@ static nq_status print_layers(nq_client *client, const json_t *layers, size_t mo
         add_decibels(table, layer, "output_db");
         add_range(table, layer, "seen");
         add_range(table, layer, "range");
-        nq_table_add_format(table, "%.3f %%", 100 * nq_view_real(layer, "clipped"));
+        nq_table_add_format(table,
+                            json_is_number(json_object_get(layer, "clipped")) ? "%.3f %%" : "-",
+                            100 * nq_view_real(layer, "clipped"));
         nq_table_add_format(table, weights ? "%lld" : "-", nq_view_int(layer, "weight_bytes", 0));
     }
     return nq_table_print(table, client->out, err);
@@ -159,7 +165,8 @@ int nq_verb_explain(nq_client *client, int argc, char **argv)
                                             "the signal-to-noise ratio of their output "
                                             "against the float network's, in dB, the worst first. "
                                             "SEEN is what the float network spans on the "
-                                            "calibration samples, RANGE what the integers hold.",
+                                            "calibration samples, RANGE what the integers hold. "
+                                            "A job that drew no samples compares weights only.",
                                      .children = nq_common_children};
     explain_input input = {.base = {.client = client, .least = 1, .most = 1}};
     nq_error err = {0};

@@ -74,6 +74,28 @@ static nq_status find_preset(const char *name, const nq_preset **preset, nq_erro
                    nq_nearest(name, names));
 }
 
+/* Keys that mean something only together with the value of another. */
+static bool key_read(const char *key, const nq_spec *spec, const char **needs)
+{
+    if (strcmp(key, "activations.percentile") == 0) {
+        *needs = "activations.range percentile";
+        return spec->activations.range == NQ_RANGE_PERCENTILE;
+    }
+    if (strcmp(key, "calibrate.file") == 0) {
+        *needs = "calibrate.source file";
+        return spec->calibrate.source == NQ_CALIBRATE_FILE;
+    }
+    if (strcmp(key, "calibrate.samples") == 0 || strcmp(key, "calibrate.seed") == 0) {
+        *needs = "samples (calibrate.source gaussian, uniform or file)";
+        return spec->kind != NQ_JOB_QUANTIZE || spec->calibrate.source != NQ_CALIBRATE_NONE;
+    }
+    if (strcmp(key, "repair.equalize_by") == 0) {
+        *needs = "repair.equalize true";
+        return spec->repair.equalize;
+    }
+    return true;
+}
+
 /* The value at a dotted key of a nested object, or NULL. */
 static json_t *member_at(const json_t *spec, const char *key)
 {
@@ -225,6 +247,34 @@ static nq_status apply_layers(const json_t *written, const nq_preset *preset, nq
     return status;
 }
 
+/* A key that is read only together with another must not be written without it. */
+static nq_status check_companions(const json_t *written, const nq_spec *spec, nq_error *err)
+{
+    for (size_t i = 0; i < nq_spec_field_count; i++) {
+        const char *key = nq_spec_fields[i].key, *needs = NULL;
+        if (!key_read(key, spec, &needs) && member_at(written, key))
+            return nq_fail(err, NQ_ERR_INPUT, "%s: is read only with %s; set that too", key, needs);
+    }
+    return NQ_OK;
+}
+
+/* Ranges come from samples or from batch norms, and whoever says one must not ask for the other. */
+static nq_status check_source(const nq_spec *spec, nq_error *err)
+{
+    bool samples = spec->calibrate.source != NQ_CALIBRATE_NONE;
+    bool bn = spec->activations.source == NQ_SOURCE_BN;
+    if (!samples && !bn)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.source: none leaves the activations without ranges; choose "
+                       "gaussian, uniform or file, or activations.source bn");
+    if (samples && bn)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "activations.source: bn draws no sample, but calibrate.source is %s; set "
+                       "that to none, or activations.source to data",
+                       nq_spec_field_find("calibrate.source")->choices[spec->calibrate.source]);
+    return NQ_OK;
+}
+
 static nq_status check_calibration(const json_t *written, nq_spec *spec, nq_error *err)
 {
     bool samples_given = member_at(written, "calibrate.samples");
@@ -234,19 +284,15 @@ static nq_status check_calibration(const json_t *written, nq_spec *spec, nq_erro
                        spec->preset);
     if (spec->kind != NQ_JOB_QUANTIZE)
         return NQ_OK;
-    if (source == NQ_CALIBRATE_NONE)
-        return nq_fail(err, NQ_ERR_INPUT,
-                       "calibrate.source: none leaves the activations without ranges; choose "
-                       "gaussian, uniform or file");
+    nq_status status = check_source(spec, err);
+    if (status != NQ_OK)
+        return status;
     if (source == NQ_CALIBRATE_FILE && !*spec->calibrate.file)
         return nq_fail(err, NQ_ERR_INPUT,
                        "calibrate.file: is missing; calibrate.source file needs it");
-    if (source != NQ_CALIBRATE_FILE && *spec->calibrate.file)
-        return nq_fail(err, NQ_ERR_INPUT,
-                       "calibrate.file: is read only with calibrate.source file; set that too");
-    if (source == NQ_CALIBRATE_FILE && !samples_given)
+    if (source == NQ_CALIBRATE_NONE || (source == NQ_CALIBRATE_FILE && !samples_given))
         spec->calibrate.samples = 0;
-    if (source != NQ_CALIBRATE_FILE && spec->calibrate.samples == 0)
+    else if (source != NQ_CALIBRATE_FILE && spec->calibrate.samples == 0)
         return nq_fail(err, NQ_ERR_INPUT,
                        "calibrate.samples: 0 means all of a file; calibrate.source %s needs a "
                        "number",
@@ -268,17 +314,15 @@ static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err
                        "dataset_path: is given together with dataset; choose one");
     if (*spec->dataset_path)
         memset(spec->dataset, 0, sizeof spec->dataset);
-    if (spec->activations.range != NQ_RANGE_PERCENTILE &&
-        member_at(written, "activations.percentile"))
-        return nq_fail(
-            err, NQ_ERR_INPUT,
-            "activations.percentile: is read only with activations.range percentile; set "
-            "that too");
     if (spec->activations.range != NQ_RANGE_MINMAX && spec->activations.qmax != 255)
         return nq_fail(err, NQ_ERR_INPUT,
                        "activations.range: only minmax goes with activations.qmax 127; set that to "
                        "255 or choose a preset that does");
-    return check_calibration(written, spec, err);
+    if (spec->repair.equalize && spec->repair.equalize_by == NQ_EQUALIZE_ACTIVATIONS)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "repair.equalize_by: this version equalizes by weights only");
+    nq_status status = check_calibration(written, spec, err);
+    return status == NQ_OK ? check_companions(written, spec, err) : status;
 }
 
 nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err)
@@ -307,8 +351,8 @@ json_t *nq_spec_to_json(const nq_spec *spec)
         bool text = field->type == NQ_FIELD_STRING || field->type == NQ_FIELD_PATH;
         if (!(field->kinds & (1u << spec->kind)) || (text && !((const char *)spec)[field->offset]))
             continue;
-        if (strcmp(field->key, "activations.percentile") == 0 &&
-            spec->activations.range != NQ_RANGE_PERCENTILE)
+        const char *needs;
+        if (!key_read(field->key, spec, &needs))
             continue;
         if (put_member(object, field->key, nq_spec_value(field, spec), NULL) != NQ_OK) {
             json_decref(object);

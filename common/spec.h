@@ -28,9 +28,13 @@ typedef enum {
     NQ_RANGE_KL,
     NQ_RANGE_ACIQ
 } nq_range_method;
-typedef enum { NQ_SOURCE_DATA } nq_range_source;
+typedef enum {
+    NQ_SOURCE_DATA, /* the calibration samples */
+    NQ_SOURCE_BN    /* batch norm statistics alone; calibrate.source is none */
+} nq_range_source;
 typedef enum { NQ_WEIGHT_MINMAX, NQ_WEIGHT_MSE } nq_weight_range;
 typedef enum { NQ_ROUND_NEAREST, NQ_ROUND_SQUANT } nq_rounding;
+typedef enum { NQ_EQUALIZE_WEIGHTS, NQ_EQUALIZE_ACTIVATIONS } nq_equalize_by;
 typedef enum {
     NQ_CALIBRATE_NONE,
     NQ_CALIBRATE_GAUSSIAN,
@@ -57,18 +61,21 @@ typedef struct {
         int bits; /* 2..8, at the inputs of convolutions and linear layers */
         int qmax; /* upper end that 8-bit scales are computed from: 127 (baseline) or 255 */
         nq_range_method range;
-        int percentile;    /* index into 99, 99.9, 99.99, 99.999, 99.9999 */
+        int percentile; /* index into 99, 99.9, 99.99, 99.999, 99.9999 */
         nq_range_source source;
         int shortcut_bits; /* 2..8: adds, concatenations, pools and what they read */
     } activations;
     struct {
         nq_calibrate_source source;
         char file[NQ_SPEC_PATH];
-        int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all */
+        int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all; 0 with none
+                      */
         uint64_t seed;
     } calibrate;
     struct {
-        int equalize, absorb_bias, correct_bias, correct_stats; /* 0 or 1 */
+        int equalize; /* this and the other bare names: 0 or 1 */
+        nq_equalize_by equalize_by;
+        int absorb_bias, correct_bias, correct_stats;
     } repair;
     size_t keep_count;
     char keep_8bit[NQ_SPEC_KEEP][NQ_SPEC_NAME]; /* layer names, "first", "last" */

@@ -12,6 +12,7 @@
 #define NUMBER(low, high, standard) low, high, NULL, standard
 #define ONE_OF(choices, standard)   0, 0, choices, standard
 #define OFF                         NQ_FIELD_BOOL, QUANTIZE, 0, 0, NULL, "false"
+#define SWITCH                      NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false"
 
 static const char *const granularities[] = {"per_tensor", "per_channel", NULL};
 static const char *const weight_ranges[] = {"minmax", "mse", NULL};
@@ -19,7 +20,8 @@ static const char *const ranges[] = {"minmax", "percentile", "mse", "l24", "kl",
 static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9999", NULL};
 static const char *const roundings[] = {"nearest", "squant", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
-static const char *const range_sources[] = {"data", NULL};
+static const char *const range_sources[] = {"data", "bn", NULL};
+static const char *const equalize_bys[] = {"weights", "activations", NULL};
 static const char *const sources[] = {"none", "gaussian", "uniform", "file", NULL};
 static const char *const unreadables[] = {"fail", "wrong", NULL};
 
@@ -79,12 +81,14 @@ const nq_spec_field nq_spec_fields[] = {
      "Bits of the operands and results of residual adds, concatenations and pools.",
      MEMBER(activations.shortcut_bits)},
     {"activations.source", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(range_sources, "data"),
-     "Where activation ranges come from: data is the calibration samples.",
+     "Where activation ranges come from: data is the calibration samples; bn is the statistics in "
+     "the network's batch norms, carried through the graph, and no sample is drawn (DFQ, ICCV "
+     "2019; calibrate.source must be none).",
      MEMBER(activations.source)},
     {"calibrate.source", NQ_FIELD_ENUM, ANY, ONE_OF(sources, "gaussian"),
      "Where calibration samples come from: gaussian draws each value from N(0,1), uniform from "
      "[-sqrt(3), sqrt(3)), which has the same mean and variance, file reads calibrate.file. none "
-     "is for jobs that calibrate nothing (presets float and quantized), and theirs already.",
+     "is for jobs that calibrate nothing: presets float and quantized, and activations.source bn.",
      MEMBER(calibrate.source)},
     {"calibrate.file", PATH(QUANTIZE),
      "With calibrate.source file: a .npy (float32, shape (N,3,224,224)) or a folder of JPEG "
@@ -96,11 +100,22 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(calibrate.samples)},
     {"calibrate.seed", NQ_FIELD_INT, QUANTIZE, NUMBER(0, INT64_MAX, "1"),
      "Everything random in the job comes from this number.", MEMBER(calibrate.seed)},
-    {"repair.equalize", OFF, "Cross-layer equalization. Not in this version: only false.",
+    {"repair.equalize", SWITCH,
+     "Scales the channels between neighbouring layers, which changes nothing in float, so that "
+     "they "
+     "quantize better.",
      MEMBER(repair.equalize)},
-    {"repair.absorb_bias", OFF, "High-bias absorption. Not in this version: only false.",
+    {"repair.equalize_by", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(equalize_bys, "weights"),
+     "With repair.equalize: what is made equal. weights is cross-layer equalization of the weight "
+     "ranges (DFQ, ICCV 2019).",
+     MEMBER(repair.equalize_by)},
+    {"repair.absorb_bias", SWITCH,
+     "High-bias absorption: moves what a channel exceeds zero by, three standard deviations below "
+     "its mean, from a layer's bias into the next layer's (DFQ).",
      MEMBER(repair.absorb_bias)},
-    {"repair.correct_bias", OFF, "Bias correction. Not in this version: only false.",
+    {"repair.correct_bias", SWITCH,
+     "Takes out of each bias the mean error that rounding the weights adds, from the batch norm "
+     "statistics (DFQ's analytic bias correction).",
      MEMBER(repair.correct_bias)},
     {"repair.correct_stats", OFF, "Statistics correction. Not in this version: only false.",
      MEMBER(repair.correct_stats)},
@@ -137,6 +152,12 @@ static const char *const w4a8[] = {FULL_RANGE, "weights.bits", "4", NULL};
 static const char *const w4a4[] = {FULL_RANGE, "weights.bits", "4",          "activations.bits",
                                    "4",        "keep_8bit",    "first,last", NULL};
 
+#define DATA_FREE FULL_RANGE, "activations.source", "bn", "calibrate.source", "none"
+static const char *const dfq[] = {DATA_FREE, "repair.equalize",     "true", "repair.absorb_bias",
+                                  "true",    "repair.correct_bias", "true", NULL};
+static const char *const squant[] = {
+    DATA_FREE, "activations.range", "mse", "weights.rounding", "squant", NULL};
+
 const nq_preset nq_presets[] = {
     {"baseline", NQ_JOB_QUANTIZE,
      "The challenge's own scheme: 8-bit weights with one scale a layer, activations in the reduced "
@@ -151,6 +172,13 @@ const nq_preset nq_presets[] = {
     {"w4a4", NQ_JOB_QUANTIZE,
      "4 bits for weights and activations, the first and the last layer at 8 as papers have it.",
      w4a4},
+    {"dfq", NQ_JOB_QUANTIZE,
+     "Data-free quantization: equalized weights, absorbed high biases, analytic bias correction, "
+     "ranges from batch norms alone (Nagel et al., ICCV 2019). No sample is drawn.",
+     dfq},
+    {"squant", NQ_JOB_QUANTIZE,
+     "SQuant's flips, ranges from batch norms alone (Guo et al., ICLR 2022). No sample is drawn.",
+     squant},
     {"float", NQ_JOB_FLOAT,
      "No quantization: scores the float network, the reference row of every table.", float_only},
     {"quantized", NQ_JOB_QUANTIZED_FILE,

@@ -4,10 +4,16 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "worker/calibrate/samples.h"
+#include "worker/imagenet/crop.h"
 #include "worker/output/layers.h"
 #include "worker/output/model_file.h"
+#include "worker/quantize/absorb_bias.h"
+#include "worker/quantize/bn_ranges.h"
+#include "worker/quantize/correct_bias.h"
+#include "worker/quantize/equalize.h"
 #include "worker/quantize/quantize.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +23,11 @@
 /* What making a model holds on its way. */
 typedef struct {
     const nq_job_file *job;
-    const nq_graph *graph;
+    const nq_spec *spec; /* of the job */
+    nq_graph graph;      /* a copy of the job's: repairs change it */
     nq_pool *pool;
     nq_progress_report *report;
+    nq_bn_moments moments; /* of the repaired graph; empty where nothing asks for them */
     nq_samples *samples;
     nq_float_net *net;
     nq_range *ranges;
@@ -111,8 +119,8 @@ static nq_status keep(const char *model_path, const char *layers_path, const nq_
 
 static nq_status allocate(making *m, nq_error *err)
 {
-    size_t count = (size_t)m->graph->count;
-    bool histograms = m->job->spec.activations.range != NQ_RANGE_MINMAX;
+    size_t count = (size_t)m->graph.count;
+    bool histograms = m->spec->activations.range != NQ_RANGE_MINMAX;
     m->ranges = calloc(count, sizeof *m->ranges);
     m->layers = calloc(count, sizeof *m->layers);
     if (histograms)
@@ -138,31 +146,77 @@ static nq_status check_calibration(const nq_job_file *job, nq_error *err)
     return status;
 }
 
+/* One line a way; the order is the enum's of the spec. */
+static nq_status equalize_by_weights(making *m, nq_error *err)
+{
+    return nq_equalize_weights(&m->graph, err);
+}
+static nq_status (*const equalizers[])(making *m, nq_error *err) = {
+    [NQ_EQUALIZE_WEIGHTS] = equalize_by_weights,
+};
+
+/* What changes float weights, and what batch norms say about the network afterwards. */
+static nq_status repair(making *m, nq_error *err)
+{
+    nq_status status = NQ_OK;
+    nq_progress_stage(m->report, "repair");
+    if (m->spec->repair.equalize)
+        status = equalizers[m->spec->repair.equalize_by](m, err);
+    if (status == NQ_OK && m->spec->repair.absorb_bias)
+        nq_absorb_bias(&m->graph);
+    if (status == NQ_OK &&
+        (m->spec->activations.source == NQ_SOURCE_BN || m->spec->repair.correct_bias))
+        status = nq_bn_moments_derive(&m->graph, &m->moments, err);
+    return status;
+}
+
+/* Where black and white lie after the normalisation, of all three colours. */
+static nq_range pixel_range(void)
+{
+    float table[3][256];
+    nq_range range = {.low = INFINITY, .high = -INFINITY};
+    nq_pixel_table(table);
+    for (int c = 0; c < 3; c++) {
+        range.low = fminf(range.low, table[c][0]);
+        range.high = fmaxf(range.high, table[c][255]);
+    }
+    return range;
+}
+
 /* Every range but min-max takes a second pass over the samples. */
 static nq_status calibrate(making *m, nq_error *err)
 {
     nq_progress_stage(m->report, "calibrate");
     nq_status status = check_calibration(m->job, err);
     if (status == NQ_OK)
-        status = nq_samples_open(&m->job->spec, m->job->calibration.root, m->job->calibration.path,
+        status = nq_samples_open(m->spec, m->job->calibration.root, m->job->calibration.path,
                                  &m->samples, err);
     if (status == NQ_OK)
-        status = nq_float_net_create(m->graph, NQ_FLOAT_SLICE, &m->net, err);
+        status = nq_float_net_create(&m->graph, NQ_FLOAT_SLICE, &m->net, err);
     if (status == NQ_OK)
-        status = nq_ranges_observe(m->net, m->graph, m->samples, m->pool, nq_progress_tell,
+        status = nq_ranges_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
                                    m->report, m->ranges, err);
     if (status != NQ_OK || !m->histograms)
         return status;
     nq_progress_stage(m->report, "histogram");
-    return nq_histograms_observe(m->net, m->graph, m->samples, m->pool, nq_progress_tell, m->report,
-                                 m->ranges, m->histograms, err);
+    return nq_histograms_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
+                                 m->report, m->ranges, m->histograms, err);
 }
 
+static nq_status find_ranges(making *m, nq_error *err)
+{
+    if (m->spec->activations.source == NQ_SOURCE_DATA)
+        return calibrate(m, err);
+    return nq_bn_ranges(&m->graph, &m->moments, pixel_range(), m->ranges, m->histograms, err);
+}
+
+/* Range, round, correct. */
 static nq_status quantize(making *m, nq_made_model *made, nq_error *err)
 {
     nq_progress_stage(m->report, "quantize");
-    nq_status status =
-        nq_quantize(m->graph, m->ranges, m->histograms, &m->job->spec, &made->model, err);
+    nq_status status = nq_quantize(&m->graph, m->ranges, m->histograms, m->spec, &made->model, err);
+    if (status == NQ_OK && m->spec->repair.correct_bias)
+        status = nq_correct_bias(&m->graph, &m->moments, &made->model, err);
     if (status == NQ_OK)
         status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
     return status;
@@ -171,25 +225,32 @@ static nq_status quantize(making *m, nq_made_model *made, nq_error *err)
 static nq_status report_layers(making *m, nq_made_model *made, nq_error *err)
 {
     nq_progress_stage(m->report, "report");
-    nq_status status = nq_layers_report(m->graph, m->net, m->ranges, m->samples, &made->model,
+    nq_status status = nq_layers_report(&m->graph, m->net, m->ranges, m->samples, &made->model,
                                         m->pool, nq_progress_tell, m->report, m->layers, err);
     if (status != NQ_OK)
         return status;
-    made->layers = nq_layers_to_json(m->graph, &made->model, m->layers);
+    made->layers = nq_layers_to_json(&m->graph, &made->model, m->layers);
     return made->layers ? NQ_OK : nq_fail_nomem(err, "the per-layer report", 0);
 }
 
-static nq_status make(making *m, nq_made_model *made, nq_error *err)
+/* The order of the steps is that of docs/methods.md. */
+static nq_status make(making *m, const nq_graph *graph, nq_made_model *made, nq_error *err)
 {
-    nq_status status = allocate(m, err);
+    nq_status status = nq_graph_copy(graph, &m->graph, err);
     if (status == NQ_OK)
-        status = calibrate(m, err);
+        status = allocate(m, err);
+    if (status == NQ_OK)
+        status = repair(m, err);
+    if (status == NQ_OK)
+        status = find_ranges(m, err);
     if (status == NQ_OK)
         status = quantize(m, made, err);
     if (status == NQ_OK)
         status = report_layers(m, made, err);
     nq_float_net_free(m->net);
     nq_samples_free(m->samples);
+    nq_bn_moments_free(&m->moments);
+    nq_graph_free(&m->graph);
     free(m->ranges);
     free(m->histograms);
     free(m->layers);
@@ -208,8 +269,8 @@ nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_g
     } else if (take_kept(model_path, layers_path, made)) {
         nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", made->size, NULL);
     } else {
-        making m = {.job = job, .graph = graph, .pool = pool, .report = report};
-        status = make(&m, made, err);
+        making m = {.job = job, .spec = &job->spec, .pool = pool, .report = report};
+        status = make(&m, graph, made, err);
         if (status == NQ_OK)
             status = keep(model_path, layers_path, made, err);
     }

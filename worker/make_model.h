@@ -19,9 +19,9 @@ typedef struct {
 nq_status nq_made_model_read(const nq_job_file *job, nq_made_model *made, nq_error *err);
 
 /*
- * For all others: calibrates and quantizes `graph` (folded), and keeps model and report in
- * DIR/state; a second start takes them from there. Reports the stages calibrate, histogram,
- * quantize and report.
+ * For all others: repairs a copy of `graph` (folded), finds ranges and quantizes, and keeps model
+ * and report in DIR/state; a second start takes them from there. Reports the stages repair,
+ * calibrate, histogram, quantize and report.
  */
 nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_graph *graph,
                              nq_pool *pool, nq_progress_report *report, nq_made_model *made,

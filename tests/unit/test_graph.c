@@ -1,5 +1,5 @@
 /* The graph: structure of every architecture, loading with all that can mismatch, folding. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/demo_graph.h"
 
 #include "common/arch.h"
 #include "worker/model/graph.h"
@@ -570,6 +570,40 @@ static void impossible_folds(void **state)
     nq_graph_free(&g);
 }
 
+/* A copy has the same values in memory of its own. */
+static void copies_are_deep(void **state)
+{
+    (void)state;
+    nq_error err = {0};
+    nq_graph g = demo_graph(), copy;
+    assert_ok(nq_graph_copy(&g, &copy, &err), &err);
+    assert_string_equal(copy.arch, g.arch);
+    assert_int_equal(copy.classes, g.classes);
+    assert_int_equal(copy.count, g.count);
+    for (int i = 0; i < g.count; i++) {
+        const nq_node *a = &g.nodes[i], *b = &copy.nodes[i];
+        assert_string_equal(a->name, b->name);
+        if (!nq_node_has_weight(a))
+            continue;
+        size_t channels = (size_t)a->channels * sizeof(float);
+        assert_ptr_not_equal(a->weight, b->weight);
+        assert_memory_equal(a->weight, b->weight, nq_node_weights(&g, a) * sizeof(float));
+        assert_ptr_not_equal(a->bias, b->bias);
+        assert_memory_equal(a->bias, b->bias, channels);
+        assert_int_equal(!a->norm.gamma, !b->norm.gamma);
+        if (!a->norm.gamma)
+            continue;
+        assert_ptr_not_equal(a->norm.gamma, b->norm.gamma);
+        assert_memory_equal(a->norm.gamma, b->norm.gamma, channels);
+        assert_memory_equal(a->norm.beta, b->norm.beta, channels);
+        assert_memory_equal(a->norm.mean, b->norm.mean, channels);
+        assert_memory_equal(a->norm.var, b->norm.var, channels);
+    }
+    nq_graph_free(&g);
+    assert_true(copy.nodes[1].weight[0] != 0 || copy.nodes[1].weight[1] != 0);
+    nq_graph_free(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -582,6 +616,7 @@ int main(void)
         cmocka_unit_test(names_the_architecture_it_is),
         cmocka_unit_test(folds_in_the_contract_order),
         cmocka_unit_test(impossible_folds),
+        cmocka_unit_test(copies_are_deep),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }

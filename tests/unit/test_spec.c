@@ -85,6 +85,8 @@ static void presets(void **state)
         {"w6a6", NQ_JOB_QUANTIZE, NQ_PER_CHANNEL, 6, 6, 255, 0},
         {"w4a8", NQ_JOB_QUANTIZE, NQ_PER_CHANNEL, 4, 8, 255, 0},
         {"w4a4", NQ_JOB_QUANTIZE, NQ_PER_CHANNEL, 4, 4, 255, 2},
+        {"dfq", NQ_JOB_QUANTIZE, NQ_PER_CHANNEL, 8, 8, 255, 0},
+        {"squant", NQ_JOB_QUANTIZE, NQ_PER_CHANNEL, 8, 8, 255, 0},
         {"float", NQ_JOB_FLOAT, NQ_PER_TENSOR, 8, 8, 127, 0},
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
@@ -107,6 +109,15 @@ static void presets(void **state)
     assert_string_equal(spec.preset, "quantized");
     assert_int_equal(spec.kind, NQ_JOB_QUANTIZED_FILE);
     assert_int_equal(spec.calibrate.source, NQ_CALIBRATE_NONE);
+    assert_ok(resolve("{\"model\":\"m\",\"preset\":\"dfq\",\"weights\":{\"granularity\":"
+                      "\"per_tensor\"}}",
+                      &spec, &err),
+              &err);
+    assert_int_equal(spec.weights.granularity, NQ_PER_TENSOR);
+    assert_int_equal(spec.activations.source, NQ_SOURCE_BN);
+    assert_int_equal(spec.calibrate.source, NQ_CALIBRATE_NONE);
+    assert_int_equal(spec.calibrate.samples, 0);
+    assert_true(spec.repair.equalize && spec.repair.absorb_bias && spec.repair.correct_bias);
     assert_ok(resolve("{\"model\":\"m\",\"preset\":\"w4a4\",\"keep_8bit\":[]}", &spec, &err), &err);
     assert_int_equal(spec.keep_count, 0);
 }
@@ -182,6 +193,23 @@ static void contradictions(void **state)
         {"{\"model\":\"m\",\"calibrate\":{\"source\":\"file\"}}", "calibrate.file: is missing"},
         {"{\"model\":\"m\",\"calibrate\":{\"file\":\"/a\"}}", "calibrate.file: is read only with"},
         {"{\"model\":\"m\",\"calibrate\":{\"samples\":0}}", "calibrate.samples: 0 means all"},
+        {"{\"model\":\"m\",\"activations\":{\"source\":\"bn\"}}",
+         "activations.source: bn draws no sample, but calibrate.source is gaussian"},
+        {"{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},"
+         "\"calibrate\":{\"source\":\"none\",\"samples\":8}}",
+         "calibrate.samples: is read only with samples"},
+        {"{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},"
+         "\"calibrate\":{\"source\":\"none\",\"seed\":8}}",
+         "calibrate.seed: is read only with samples"},
+        {"{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},"
+         "\"calibrate\":{\"source\":\"none\",\"file\":\"/a\"}}",
+         "calibrate.file: is read only with"},
+        {"{\"model\":\"m\",\"preset\":\"dfq\",\"calibrate\":{\"source\":\"uniform\"}}",
+         "activations.source: bn draws no sample, but calibrate.source is uniform"},
+        {"{\"model\":\"m\",\"repair\":{\"equalize\":true,\"equalize_by\":\"activations\"}}",
+         "repair.equalize_by: this version equalizes by weights only"},
+        {"{\"model\":\"m\",\"repair\":{\"equalize_by\":\"weights\"}}",
+         "repair.equalize_by: is read only with repair.equalize true"},
         {"{\"model\":\"m\",\"dataset\":\"d\",\"dataset_path\":\"/a\"}",
          "dataset_path: is given together with dataset"},
         {"{\"model\":\"m\",\"activations\":{\"range\":\"mse\"}}",
@@ -211,6 +239,8 @@ static void resolving_is_a_fixed_point(void **state)
         "{\"model\":\"m\",\"calibrate\":{\"source\":\"file\",\"file\":\"/f\"}}",
         "{\"model\":\"m\",\"calibrate\":{\"source\":\"uniform\",\"samples\":7}}",
         "{\"model\":\"m\",\"preset\":\"w6a6\",\"keep_8bit\":[\"conv1\",\"fc\"]}",
+        "{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},\"calibrate\":{\"source\":\"none\"},"
+        "\"repair\":{\"equalize\":true,\"absorb_bias\":true,\"correct_bias\":true}}",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         nq_spec spec, again;
@@ -258,7 +288,7 @@ static void flags_are_text(void **state)
         {"weights.bits", "-", "is not a whole number"},
         {"weights.bits", "-4", "weights.bits: -4 is not in 2..8"},
         {"calibrate.seed", "99999999999999999999", "is not a whole number"},
-        {"repair.equalize", "true", "repair.equalize: this version cannot do that"},
+        {"repair.correct_stats", "true", "repair.correct_stats: this version cannot do that"},
         {"repair.equalize", "1", "repair.equalize: must be true or false"},
         {"weights.range", "max", "weights.range: \"max\" is not one of minmax"},
         {"keep_8bit", "a,,b", "keep_8bit: is empty"},

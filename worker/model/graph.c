@@ -59,6 +59,49 @@ nq_status nq_graph_build(const char *arch, int classes, nq_graph *graph, nq_erro
     return nq_fail(err, NQ_ERR_MISSING, "%.64s is not an architecture that netq knows", arch);
 }
 
+static float *copy_values(const float *from, size_t count, bool *failed)
+{
+    float *to = from ? malloc(count * sizeof *to) : NULL;
+    if (to)
+        memcpy(to, from, count * sizeof *to);
+    *failed |= from && !to;
+    return to;
+}
+
+/* Replaces the pointers that `node` shares with the original by copies of what they point to. */
+static bool own_values(const nq_graph *graph, nq_node *node)
+{
+    size_t channels = (size_t)node->channels;
+    bool failed = false;
+    nq_batch_norm *norm = &node->norm;
+    if (node->weight)
+        node->weight = copy_values(node->weight, nq_node_weights(graph, node), &failed);
+    node->bias = copy_values(node->bias, channels, &failed);
+    norm->gamma = copy_values(norm->gamma, channels, &failed);
+    norm->beta = copy_values(norm->beta, channels, &failed);
+    norm->mean = copy_values(norm->mean, channels, &failed);
+    norm->var = copy_values(norm->var, channels, &failed);
+    return !failed;
+}
+
+nq_status nq_graph_copy(const nq_graph *graph, nq_graph *copy, nq_error *err)
+{
+    size_t bytes = (size_t)graph->count * sizeof *graph->nodes;
+    *copy = *graph;
+    copy->count = 0;
+    copy->nodes = malloc(bytes);
+    if (!copy->nodes)
+        return nq_fail_nomem(err, "a copy of the graph", bytes);
+    memcpy(copy->nodes, graph->nodes, bytes);
+    bool whole = true;
+    while (whole && copy->count < graph->count)
+        whole = own_values(graph, &copy->nodes[copy->count++]);
+    if (whole)
+        return NQ_OK;
+    nq_graph_free(copy);
+    return nq_fail_nomem(err, "a copy of the graph's weights", bytes);
+}
+
 void nq_graph_free(nq_graph *graph)
 {
     for (int i = 0; i < graph->count; i++) {

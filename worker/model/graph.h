@@ -80,6 +80,10 @@ nq_status nq_graph_fold(nq_graph *graph, nq_error *err);
 /* 1/sqrt(variance + epsilon) of a batch norm's channel, as folding has it. */
 float nq_batch_norm_inverse(const nq_batch_norm *norm, int channel);
 
+/* A deep copy, for whoever changes weights and statistics: they never touch the job's own graph.
+ * The caller frees it; on failure it is empty. */
+nq_status nq_graph_copy(const nq_graph *graph, nq_graph *copy, nq_error *err);
+
 void nq_graph_free(nq_graph *graph);
 
 /* -1 when no node has that name. */

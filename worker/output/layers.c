@@ -13,6 +13,13 @@ static json_t *decibels(double value)
     return isfinite(value) ? json_real(round(value * 100) / 100) : json_null();
 }
 
+/* [low, high], or null where nobody measured. */
+static json_t *pair(float low, float high)
+{
+    return isfinite(low) && isfinite(high) ? json_pack("[f,f]", (double)low, (double)high)
+                                           : json_null();
+}
+
 static int bits_of(int qmax)
 {
     int bits = 0;
@@ -26,12 +33,12 @@ static json_t *layer_to_json(const nq_graph *graph, const nq_qmodel *model, int 
 {
     const nq_node *node = &graph->nodes[i];
     const nq_qnode *q = &model->nodes[i];
-    json_t *layer =
-        json_pack("{s:s, s:s, s:i, s:f, s:i, s:[f,f], s:[f,f], s:f, s:o}", "name", node->name, "op",
-                  op_names[node->op], "bits", bits_of(q->out.qmax), "scale", (double)q->out.scale,
-                  "zero_point", q->out.zero_point, "range", (double)r->low, (double)r->high, "seen",
-                  (double)r->seen_low, (double)r->seen_high, "clipped", r->clipped, "output_db",
-                  decibels(r->output_db));
+    json_t *layer = json_pack("{s:s, s:s, s:i, s:f, s:i, s:o, s:o, s:o, s:o}", "name", node->name,
+                              "op", op_names[node->op], "bits", bits_of(q->out.qmax), "scale",
+                              (double)q->out.scale, "zero_point", q->out.zero_point, "range",
+                              pair(r->low, r->high), "seen", pair(r->seen_low, r->seen_high),
+                              "clipped", isfinite(r->clipped) ? json_real(r->clipped) : json_null(),
+                              "output_db", decibels(r->output_db));
     if (layer && nq_node_has_weight(node)) {
         json_object_set_new(layer, "weight_bits", json_integer(q->weight_bits));
         json_object_set_new(layer, "weight_db", decibels(r->weight_db));

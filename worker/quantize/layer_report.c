@@ -154,6 +154,21 @@ static void report_weights(const nq_graph *graph, const nq_qmodel *model, int no
     r->weight_bytes = (size_t)n->channels * ((each * (size_t)q->weight_bits + 7) / 8);
 }
 
+/* What the model alone tells of a node. */
+static nq_layer_report report_node(const nq_graph *graph, const nq_qmodel *model, int node)
+{
+    nq_qparams p = model->nodes[node].out;
+    nq_layer_report r = {.seen_low = NAN,
+                         .seen_high = NAN,
+                         .low = (float)-p.zero_point * p.scale,
+                         .high = (float)(p.qmax - p.zero_point) * p.scale,
+                         .clipped = NAN,
+                         .output_db = NAN};
+    if (nq_node_has_weight(&graph->nodes[node]))
+        report_weights(graph, model, node, &r);
+    return r;
+}
+
 static void summarise(const comparison *c, const nq_range *ranges, size_t slices,
                       nq_layer_report *reports)
 {
@@ -166,17 +181,10 @@ static void summarise(const comparison *c, const nq_range *ranges, size_t slices
             all.clipped += one->clipped;
             all.values += one->values;
         }
-        nq_qparams p = c->model->nodes[i].out;
-        reports[i] = (nq_layer_report){
-            .seen_low = ranges[i].low,
-            .seen_high = ranges[i].high,
-            .low = (float)-p.zero_point * p.scale,
-            .high = (float)(p.qmax - p.zero_point) * p.scale,
-            .clipped = all.values ? (double)all.clipped / (double)all.values : 0,
-            .output_db = decibels(all.signal, all.noise),
-        };
-        if (nq_node_has_weight(&c->graph->nodes[i]))
-            report_weights(c->graph, c->model, i, &reports[i]);
+        reports[i].seen_low = ranges[i].low;
+        reports[i].seen_high = ranges[i].high;
+        reports[i].clipped = all.values ? (double)all.clipped / (double)all.values : 0;
+        reports[i].output_db = decibels(all.signal, all.noise);
     }
 }
 
@@ -185,6 +193,10 @@ nq_status nq_layers_report(const nq_graph *graph, const nq_float_net *net, const
                            nq_progress progress, void *context, nq_layer_report *reports,
                            nq_error *err)
 {
+    for (int i = 0; i < graph->count; i++)
+        reports[i] = report_node(graph, model, i);
+    if (!samples)
+        return NQ_OK;
     comparison c = {.graph = graph,
                     .model = model,
                     .samples = samples,

@@ -1,0 +1,123 @@
+#include "worker/quantize/bn_ranges.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define UNIT 0x1p40 /* of a histogram's counts: all of a node's values */
+
+static nq_range of_channels(const nq_normal *channel, int count)
+{
+    double low = INFINITY, high = -INFINITY;
+    for (int c = 0; c < count; c++) {
+        double reach = NQ_BN_SIGMAS * channel[c].sd, floor = channel[c].clipped ? 0 : -INFINITY;
+        low = fmin(low, fmax(channel[c].mean - reach, floor));
+        high = fmax(high, fmax(channel[c].mean + reach, floor));
+    }
+    return (nq_range){.low = (float)low, .high = (float)high};
+}
+
+/* One feature's least and largest part in a logit: see the header. */
+static void add_feature(double weight, nq_normal feature, double *against, double *in_favour)
+{
+    double mean = nq_normal_mean(feature), sd = sqrt(nq_normal_variance(feature));
+    if (feature.clipped) {
+        *in_favour += weight > 0 ? 2 * weight * mean : 0;
+        *against += weight < 0 ? weight * mean : 0;
+    } else {
+        *in_favour += weight * mean + fabs(weight) * sd;
+        *against += weight * mean - fabs(weight) * sd;
+    }
+}
+
+static nq_range of_linear(const nq_node *node, const nq_normal *features, int inputs)
+{
+    double low = INFINITY, high = -INFINITY;
+    for (int c = 0; c < node->channels; c++) {
+        double bias = node->bias ? (double)node->bias[c] : 0, against = bias, in_favour = bias;
+        for (int i = 0; i < inputs; i++)
+            add_feature((double)node->weight[(size_t)c * (size_t)inputs + (size_t)i], features[i],
+                        &against, &in_favour);
+        low = fmin(low, against);
+        high = fmax(high, in_favour);
+    }
+    if (node->relu)
+        low = fmax(low, 0), high = fmax(high, 0);
+    return (nq_range){.low = (float)low, .high = (float)high};
+}
+
+/* Phi on a grid: a histogram asks for it thousands of times a channel. */
+enum { STEPS = 64, REACH = 7, POINTS = 2 * STEPS * REACH + 2 };
+
+static void fill_table(double table[POINTS])
+{
+    for (int i = 0; i < POINTS; i++)
+        table[i] = nq_normal_cdf((double)i / STEPS - REACH);
+}
+
+static double look_up(const double table[POINTS], double z)
+{
+    double at = (z + REACH) * STEPS;
+    if (!(at > 0))
+        return 0;
+    if (at >= POINTS - 2)
+        return 1;
+    int i = (int)at;
+    return table[i] + (at - i) * (table[i + 1] - table[i]);
+}
+
+/* A channel's mass below a bin's upper edge, less what was below its lower one. What lies outside
+ * the range goes to the bins at its ends. */
+static void add_channel(nq_normal n, nq_range range, const double table[POINTS], double *mass)
+{
+    double low = (double)range.low, width = ((double)range.high - low) / NQ_HISTOGRAM_BINS;
+    double sd = n.sd > 0 ? n.sd : 1e-30, below = 0;
+    int first = 0;
+    if (n.clipped) {
+        double zero = width > 0 ? -low / width : 0;
+        first = zero < NQ_HISTOGRAM_BINS ? (int)zero : NQ_HISTOGRAM_BINS - 1;
+    }
+    for (int bin = first; bin < NQ_HISTOGRAM_BINS; bin++) {
+        double edge = low + (bin + 1) * width;
+        double all = bin == NQ_HISTOGRAM_BINS - 1 ? 1 : look_up(table, (edge - n.mean) / sd);
+        mass[bin] += all - below;
+        below = all;
+    }
+}
+
+static void count_node(const nq_node *node, const nq_normal *channel, nq_range range,
+                       const double table[POINTS], double *mass, uint64_t *histogram)
+{
+    for (int i = 0; i < NQ_HISTOGRAM_BINS; i++)
+        mass[i] = 0;
+    for (int c = 0; node->op != NQ_OP_LINEAR && c < node->channels; c++)
+        add_channel(channel[c], range, table, mass);
+    for (int i = 0; i < NQ_HISTOGRAM_BINS; i++)
+        histogram[i] = node->op == NQ_OP_LINEAR ? (uint64_t)(UNIT / NQ_HISTOGRAM_BINS)
+                                                : (uint64_t)(mass[i] / node->channels * UNIT + 0.5);
+}
+
+nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
+                       nq_range *ranges, uint64_t *histograms, nq_error *err)
+{
+    for (int i = 0; i < graph->count; i++) {
+        const nq_node *node = &graph->nodes[i];
+        if (node->op == NQ_OP_INPUT)
+            ranges[i] = input;
+        else if (node->op == NQ_OP_LINEAR)
+            ranges[i] = of_linear(node, moments->channel[node->input[0]],
+                                  nq_node_in_channels(graph, node, 0));
+        else
+            ranges[i] = of_channels(moments->channel[i], node->channels);
+    }
+    if (!histograms)
+        return NQ_OK;
+    double *table = malloc((POINTS + NQ_HISTOGRAM_BINS) * sizeof *table);
+    if (!table)
+        return nq_fail_nomem(err, "expected histograms", POINTS * sizeof *table);
+    fill_table(table);
+    for (int i = 0; i < graph->count; i++)
+        count_node(&graph->nodes[i], moments->channel[i], ranges[i], table, table + POINTS,
+                   histograms + (size_t)i * NQ_HISTOGRAM_BINS);
+    free(table);
+    return NQ_OK;
+}

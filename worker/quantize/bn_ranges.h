@@ -1,0 +1,29 @@
+/* Activation ranges from batch norm statistics: what nq_ranges_observe() would measure, without a
+ * sample. */
+#ifndef NQ_QUANTIZE_BN_RANGES_H
+#define NQ_QUANTIZE_BN_RANGES_H
+
+#include "worker/quantize/bn_moments.h"
+#include "worker/quantize/ranges.h"
+
+/* Standard deviations on either side of a channel's mean (Nagel et al., ICCV 2019, section 5). */
+#define NQ_BN_SIGMAS 6
+
+/*
+ * Fills ranges[graph->count]: from the least to the largest mean -/+ NQ_BN_SIGMAS sd of a node's
+ * channels, nothing below 0 where a channel is clipped there. `input` is the range of normalised
+ * pixels, node 0's. Layers that compute logits (LINEAR) are no sums of independent terms on real
+ * images: an image of class k has the features that speak for k all at once. Pooled features behind
+ * a ReLU are about exponential, their deviation their mean m, so that one deviation above the mean
+ * is 2 m: the upper end is the largest b + 2 sum(w m over w > 0) of a class, features that speak
+ * against it off; the lower end the least b + sum(w m over w < 0), of a class that nothing speaks
+ * for. A feature that is not behind a ReLU counts as mean -/+ sd.
+ *
+ * histograms, where not NULL, u64 [graph->count][NQ_HISTOGRAM_BINS]: the expected shares of the
+ * bins, in units of 2^-40 of a node's values; all alike for LINEAR, of whose distribution only the
+ * ends are known.
+ */
+nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
+                       nq_range *ranges, uint64_t *histograms, nq_error *err);
+
+#endif
