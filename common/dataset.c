@@ -1,6 +1,7 @@
 #include "common/dataset.h"
 
 #include "common/label_file.h"
+#include "common/random.h"
 #include "common/tree.h"
 
 #include <inttypes.h>
@@ -287,8 +288,10 @@ static nq_status move_images(lister *l)
         nq_hash_add(when, numbers, (size_t)n);
         n = snprintf(numbers, sizeof numbers, "%" PRId64 "\n", e->modified_ns);
         nq_hash_add(when, numbers, (size_t)n);
-        d->images[d->count++] =
-            (nq_image_file){.path = e->path, .bytes = e->bytes, .label = l->images[i].label};
+        d->images[d->count++] = (nq_image_file){.path = e->path,
+                                                .bytes = e->bytes,
+                                                .label = l->images[i].label,
+                                                .identity = e->identity};
         e->path = NULL;
     }
     nq_hash_end(what, d->fingerprint);
@@ -323,6 +326,15 @@ nq_status nq_dataset_list(const char *root, const char *path, const char *labels
     if (status != NQ_OK)
         nq_dataset_free(dataset);
     return status;
+}
+
+nq_status nq_dataset_order(const nq_dataset *dataset, uint32_t **order, nq_error *err)
+{
+    *order = malloc((dataset->count ? dataset->count : 1) * sizeof **order);
+    if (!*order)
+        return nq_fail_nomem(err, "the sampler's order", dataset->count * sizeof **order);
+    nq_random_permutation(NQ_SAMPLER_SEED, (uint32_t)dataset->count, *order);
+    return NQ_OK;
 }
 
 void nq_dataset_free(nq_dataset *dataset)

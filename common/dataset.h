@@ -14,7 +14,8 @@
 typedef struct {
     char *path; /* relative to the dataset's folder */
     uint64_t bytes;
-    int32_t label; /* class index, 0-based */
+    int32_t label;     /* class index, 0-based */
+    uint64_t identity; /* see nq_tree_entry */
 } nq_image_file;
 
 typedef struct {
@@ -62,5 +63,11 @@ nq_status nq_dataset_list(const char *root, const char *path, const char *labels
                           size_t labels_size, const char *wnids, size_t wnids_size,
                           nq_dataset *dataset, nq_error *err);
 void nq_dataset_free(nq_dataset *dataset);
+
+/* The seed of the challenge's sampler (docs/numerics.md: output.txt). */
+#define NQ_SAMPLER_SEED 1562
+
+/* order[0..count-1]: which image of the dataset stands at each line of output.txt. malloc'd. */
+nq_status nq_dataset_order(const nq_dataset *dataset, uint32_t **order, nq_error *err);
 
 #endif

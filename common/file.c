@@ -165,6 +165,25 @@ nq_status nq_file_write_all(int fd, const void *data, size_t size, const char *n
     return code ? nq_fail_errno(err, code, "cannot write %s", name) : NQ_OK;
 }
 
+nq_status nq_file_write_at(int fd, const void *data, size_t size, off_t offset, const char *name,
+                           nq_error *err)
+{
+    int code = fault("write", name);
+    const char *at = data;
+    while (!code && size > 0) {
+        ssize_t n = pwrite(fd, at, size, offset);
+        if (n < 0) {
+            if (errno != EINTR)
+                code = errno;
+            continue;
+        }
+        at += n;
+        offset += n;
+        size -= (size_t)n;
+    }
+    return code ? nq_fail_errno(err, code, "cannot write %s", name) : NQ_OK;
+}
+
 static void writer_clear(nq_file_writer *w)
 {
     if (w->fd >= 0)

@@ -28,6 +28,10 @@ nq_status nq_file_read(const char *path, size_t limit, uint8_t **data, size_t *s
 /* Writes all `size` bytes to fd, retrying short writes and EINTR. */
 nq_status nq_file_write_all(int fd, const void *data, size_t size, const char *name, nq_error *err);
 
+/* The same at a place of the file, whatever its position. */
+nq_status nq_file_write_at(int fd, const void *data, size_t size, off_t offset, const char *name,
+                           nq_error *err);
+
 /*
  * An atomic write: nq_file_begin() makes "PATH.tmp" and returns its descriptor; nq_file_commit()
  * fsyncs it, renames it to PATH and fsyncs the directory; nq_file_abandon() removes it. After

@@ -14,6 +14,24 @@
 
 #define MAX_DEPTH 32
 
+static int64_t nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
+/* The time of the latest change cannot be set back, as the time of modification can. */
+static uint64_t identity_of(const struct stat *st)
+{
+    uint64_t hash = mix(mix(0, st->st_ino), (uint64_t)st->st_size);
+    return mix(mix(hash, (uint64_t)nanoseconds(st->st_mtim)), (uint64_t)nanoseconds(st->st_ctim));
+}
+
 static nq_status add(nq_tree *tree, const char *path, const struct stat *st, nq_error *err)
 {
     if (tree->count == tree->room) {
@@ -30,7 +48,8 @@ static nq_status add(nq_tree *tree, const char *path, const struct stat *st, nq_
         return nq_fail_nomem(err, path, strlen(path) + 1);
     if (!e->folder) {
         e->bytes = (uint64_t)st->st_size;
-        e->modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+        e->modified_ns = nanoseconds(st->st_mtim);
+        e->identity = identity_of(st);
     }
     tree->count++;
     return NQ_OK;

@@ -12,6 +12,7 @@ typedef struct {
     bool folder;
     uint64_t bytes;      /* of a file */
     int64_t modified_ns; /* of a file: since 1970 */
+    uint64_t identity;   /* of a file: another one where it was replaced, written or touched */
 } nq_tree_entry;
 
 typedef struct {

@@ -29,6 +29,7 @@ static const char *const unreadables[] = {"fail", "wrong", NULL};
 #define IN(type, member)   offsetof(type, member)
 #define DAEMON(key, type)  "daemon", #key, type, 0, 0, IN(nq_config, key), NULL
 #define LIMIT(key, type)   "limits", #key, type
+#define CACHE(key, type)   "cache", #key, type
 #define MODEL(key, type)   "model", #key, type, 0, 0, IN(nq_config_model, key), NULL
 #define DATASET(key, type) "dataset", #key, type, 0, 0, IN(nq_config_dataset, key), NULL
 
@@ -51,6 +52,9 @@ static const config_key keys[] = {
     {LIMIT(keep_days, INTEGER), 0, 100000, IN(nq_config, keep_days), NULL},
     {LIMIT(roots, PATHS), 0, 0, IN(nq_config, roots), NULL},
     {LIMIT(unreadable, CHOICE), 0, 0, IN(nq_config, unreadable), unreadables},
+    {CACHE(directory, PATH), 0, 0, IN(nq_config, cache_directory), NULL},
+    {CACHE(limit_mb, LONG), 0, 1 << 28, IN(nq_config, cache_limit_mb), NULL},
+    {CACHE(keep_free_mb, LONG), 0, 1 << 28, IN(nq_config, cache_keep_free_mb), NULL},
     {MODEL(arch, TEXT)},
     {MODEL(checkpoint, PATH)},
     {"model", "float_top1", REAL, 0, 100, IN(nq_config_model, float_top1), NULL},
@@ -60,7 +64,7 @@ static const config_key keys[] = {
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
-static const char *const sections[] = {"daemon", "limits", "model", "dataset", NULL};
+static const char *const sections[] = {"daemon", "limits", "cache", "model", "dataset", NULL};
 
 typedef struct {
     const config_key *key;
@@ -159,7 +163,9 @@ static int check_section(parser *p, const char *section)
     char kind[16];
     const char *name = split_section(section, kind);
     bool named = strcmp(kind, "model") == 0 || strcmp(kind, "dataset") == 0;
-    bool known = named || strcmp(kind, "daemon") == 0 || strcmp(kind, "limits") == 0;
+    bool known = false;
+    for (size_t i = 0; sections[i]; i++)
+        known |= strcmp(kind, sections[i]) == 0;
     if (!known)
         return refuse(p, NQ_ERR_INPUT, "there is no section [%s]; the nearest is [%s]", section,
                       nq_nearest(kind, sections));
@@ -406,6 +412,8 @@ nq_status nq_config_parse(const char *text, size_t size, const char *name, const
                           .queued_jobs = 100000,
                           .attempts = 3,
                           .stall_seconds = 900,
+                          .cache_limit_mb = 16384,
+                          .cache_keep_free_mb = 1024,
                           .unreadable = NQ_UNREADABLE_FAIL};
     parser p = {
         .config = config, .name = name, .base = base, .text = text, .size = size, .err = err};
@@ -468,5 +476,6 @@ void nq_config_free(nq_config *config)
     free(config->socket_group);
     free(config->state);
     free(config->worker);
+    free(config->cache_directory);
     *config = (nq_config){0};
 }

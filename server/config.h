@@ -45,6 +45,11 @@ typedef struct {
     size_t root_count;
     int unreadable; /* an nq_unreadable: the default of jobs that do not say */
 
+    /* [cache] */
+    char *cache_directory; /* NULL until nq_config_complete() */
+    long cache_limit_mb;   /* 0: crops are not kept */
+    long cache_keep_free_mb;
+
     nq_config_model *models;
     size_t model_count;
     nq_config_dataset *datasets;

@@ -122,6 +122,9 @@ nq_status nq_config_complete(nq_config *config, nq_error *err)
         return nq_fail_nomem(err, "a path", 64);
     if (!config->state && !(config->state = default_state()))
         return nq_fail_nomem(err, "a path", 64);
+    if (!config->cache_directory &&
+        !(config->cache_directory = nq_path_join(config->state, "cache")))
+        return nq_fail_nomem(err, "a path", 64);
     if (!config->worker)
         config->worker = worker_beside_daemon(&nomem);
     if (!config->worker && !nomem)

@@ -45,17 +45,27 @@ static json_t *float_artifact_json(const nq_slot *slot, const char *name, nq_err
     return value;
 }
 
+json_t *nq_cache_json(const nq_config *config)
+{
+    return config->cache_limit_mb > 0
+               ? json_pack("{s:s, s:I, s:I}", "directory", config->cache_directory, "limit",
+                           (json_int_t)config->cache_limit_mb * 1000000, "keep_free",
+                           (json_int_t)config->cache_keep_free_mb * 1000000)
+               : json_null();
+}
+
 static json_t *run_json(const nq_slot *slot, const nq_inputs *in, nq_error *err)
 {
     const nq_config *config = slot->daemon->config;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i}", "checkpoint",
-                     place_json(&in->checkpoint), "dataset", place_json(&in->dataset), "labels",
-                     place_json(&in->labels), "wnids", place_json(&in->wnids), "calibration",
-                     place_json(&in->calibration), "quantized", place_json(&in->quantized),
-                     "float_output", float_artifact_json(slot, "output.txt", err), "float_logits",
-                     float_artifact_json(slot, "logits.npy", err), "dataset_stamp",
-                     slot->job.dataset_stamp, "threads", config->threads, "memory_mb",
-                     config->memory_mb, "daemon_pid", (int)getpid());
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i}",
+                     "checkpoint", place_json(&in->checkpoint), "dataset", place_json(&in->dataset),
+                     "labels", place_json(&in->labels), "wnids", place_json(&in->wnids),
+                     "calibration", place_json(&in->calibration), "quantized",
+                     place_json(&in->quantized), "float_output",
+                     float_artifact_json(slot, "output.txt", err), "float_logits",
+                     float_artifact_json(slot, "logits.npy", err), "cache", nq_cache_json(config),
+                     "dataset_stamp", slot->job.dataset_stamp, "threads", config->threads,
+                     "memory_mb", config->memory_mb, "daemon_pid", (int)getpid());
 }
 
 static json_t *job_json(const nq_slot *slot, const nq_inputs *in, json_t *spec, nq_error *err)

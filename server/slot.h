@@ -72,5 +72,7 @@ void nq_slot_worker_ended(nq_slot *slot);
 
 /* Makes the folder, job.json and worker.log of slot->job; sets log_fd. */
 nq_status nq_slot_prepare(nq_slot *slot, nq_error *err);
+/* `run.cache` of job.json. NULL: out of memory. */
+json_t *nq_cache_json(const nq_config *config);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "worker/compare_float.h"
+#include "worker/job_dataset.h"
 #include "worker/make_model.h"
 #include "worker/model/graph.h"
 #include "worker/output/labels.h"
@@ -38,6 +39,8 @@ typedef struct {
     nq_journal *journal; /* of the scored positions */
     nq_summary summary;
     const nq_kernels *kernels;
+    nq_crop_counts crops;
+    bool has_cache;
     int classes;
 } job_run;
 
@@ -67,38 +70,18 @@ static nq_status load_graph(job_run *r, nq_error *err)
     return status;
 }
 
-static nq_status load_dataset(job_run *r, nq_error *err)
+/* The images in output.txt's order, and how many of them are scored. */
+static nq_status load_images(job_run *r, nq_error *err)
 {
     const nq_job_file *job = r->job;
-    uint8_t *labels = NULL, *wnids = NULL;
-    size_t labels_size = 0, wnids_size = 0;
-    char fingerprint[NQ_SHA256_TEXT], stamp[NQ_SHA256_TEXT];
-    nq_status status = NQ_OK;
-    if (job->labels.root)
-        status = nq_place_read(&job->labels, TEXT_LIMIT, &labels, &labels_size, err);
-    if (status == NQ_OK && job->wnids.root)
-        status = nq_place_read(&job->wnids, TEXT_LIMIT, &wnids, &wnids_size, err);
-    if (status == NQ_OK)
-        status = nq_dataset_list(job->dataset.root, job->dataset.path, (char *)labels, labels_size,
-                                 (char *)wnids, wnids_size, &r->dataset, err);
-    free(labels);
-    free(wnids);
+    nq_status status = nq_job_load_dataset(job, &r->dataset, &r->order, err);
     if (status != NQ_OK)
         return status;
-    nq_hash_text(r->dataset.fingerprint, fingerprint);
-    nq_hash_text(r->dataset.stamp, stamp);
-    if ((*job->dataset_fingerprint && strcmp(fingerprint, job->dataset_fingerprint) != 0) ||
-        (*job->dataset_stamp && strcmp(stamp, job->dataset_stamp) != 0))
-        return nq_fail(
-            err, NQ_ERR_INPUT,
-            "the images of dataset %s changed since the job was submitted: submit it again",
-            job->spec.dataset);
     r->count = (uint32_t)r->dataset.count;
     if (job->spec.limit > 0 && job->spec.limit < r->count)
         r->count = job->spec.limit;
-    status = nq_score_order(&r->dataset, &r->order, err);
     r->verdicts = calloc(r->count ? r->count : 1, sizeof *r->verdicts);
-    return status == NQ_OK && !r->verdicts ? nq_fail_nomem(err, "verdicts", r->count) : status;
+    return r->verdicts ? NQ_OK : nq_fail_nomem(err, "verdicts", r->count);
 }
 
 static nq_status check_classes(const job_run *r, nq_error *err)
@@ -165,6 +148,31 @@ static nq_status hash_predictions(job_run *r, size_t row_bytes, nq_error *err)
     return status;
 }
 
+/* The job does without a cache that cannot be used. */
+static nq_crop_cache *open_cache(const job_run *r)
+{
+    nq_error why = {0};
+    nq_crop_cache *cache = NULL;
+    const nq_job_file *job = r->job;
+    const char *name = *job->spec.dataset_path ? job->spec.dataset_path : job->spec.dataset;
+    if (job->cache.directory &&
+        nq_crop_cache_open(&job->cache, &r->dataset, name, r->count, &cache, &why) != NQ_OK)
+        nq_log(NQ_LOG_WARN, "cache_unused", "why", "%s", why.text, NULL);
+    return cache;
+}
+
+static void close_cache(job_run *r, nq_crop_cache *cache)
+{
+    if (!cache)
+        return;
+    nq_crop_counts c = r->crops = nq_crop_cache_counts(cache);
+    r->has_cache = true;
+    nq_log(NQ_LOG_INFO, "cache", "read", "%lld", (long long)c.read, "absent", "%lld",
+           (long long)c.absent, "stale", "%lld", (long long)c.stale, "damaged", "%lld",
+           (long long)c.damaged, "stored", "%lld", (long long)c.stored, NULL);
+    nq_crop_cache_close(cache);
+}
+
 static nq_status score(job_run *r, nq_error *err)
 {
     nq_plan *plan = NULL;
@@ -196,11 +204,13 @@ static nq_status score(job_run *r, nq_error *err)
                         .count = r->count,
                         .scorer = &scorer,
                         .journal = r->journal,
-                        .unreadable = r->job->spec.unreadable};
+                        .unreadable = r->job->spec.unreadable,
+                        .cache = status == NQ_OK ? open_cache(r) : NULL};
     if (status == NQ_OK)
         status = nq_score_run(&job, r->pool, nq_progress_tell, r->report, r->verdicts, err);
     if (status == NQ_OK)
         status = hash_predictions(r, scorer.row_bytes, err);
+    close_cache(r, job.cache);
     if (scorer.free)
         scorer.free(&scorer);
     nq_plan_free(plan);
@@ -273,6 +283,7 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
                           .classes = r->classes,
                           .layers = r->made.layers,
                           .kernels = r->kernels ? nq_kernels_name(r->kernels) : NULL,
+                          .crops = r->has_cache ? &r->crops : NULL,
                           .report = r->report,
                           .seconds = seconds};
     nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
@@ -337,7 +348,7 @@ static nq_status run_stages(job_run *r, nq_error *err)
     nq_progress_stage(r->report, "load");
     nq_status status = nq_pool_create(r->job->threads, &r->pool, err);
     if (status == NQ_OK)
-        status = load_dataset(r, err);
+        status = load_images(r, err);
     if (status == NQ_OK)
         status = load_graph(r, err);
     if (status == NQ_OK && r->job->spec.kind != NQ_JOB_FLOAT)

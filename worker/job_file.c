@@ -79,6 +79,26 @@ static nq_status take_frozen(const json_t *root, nq_job_file *job, nq_error *err
     return status;
 }
 
+/* {"directory", "limit", "keep_free"}: where crops are kept; null or absent: nowhere. */
+static nq_status take_cache(const json_t *run, nq_crop_place *cache, nq_error *err)
+{
+    const json_t *value = json_object_get(run, "cache");
+    if (!value || json_is_null(value))
+        return NQ_OK;
+    const char *directory = json_string_value(json_object_get(value, "directory"));
+    long long limit = 0, keep_free = 0;
+    if (!directory)
+        return nq_fail(err, NQ_ERR_INPUT, "job.json: run.cache needs the string directory");
+    nq_status status = take_int(value, "limit", 0, 1ll << 50, &limit, err);
+    if (status == NQ_OK)
+        status = take_int(value, "keep_free", 0, 1ll << 50, &keep_free, err);
+    cache->limit = (uint64_t)limit;
+    cache->keep_free = (uint64_t)keep_free;
+    cache->directory = status == NQ_OK ? strdup(directory) : NULL;
+    return status == NQ_OK && !cache->directory ? nq_fail_nomem(err, directory, strlen(directory))
+                                                : status;
+}
+
 static nq_status take_run(const json_t *run, nq_job_file *job, nq_error *err)
 {
     if (!json_is_object(run))
@@ -97,6 +117,8 @@ static nq_status take_run(const json_t *run, nq_job_file *job, nq_error *err)
     nq_status status = NQ_OK;
     for (size_t i = 0; i < sizeof places / sizeof places[0] && status == NQ_OK; i++)
         status = take_place(run, places[i].key, places[i].place, err);
+    if (status == NQ_OK)
+        status = take_cache(run, &job->cache, err);
     long long threads = 1, memory = 0, pid = 0;
     if (status == NQ_OK)
         status = take_hash(run, "run", "dataset_stamp", job->dataset_stamp, err);
@@ -168,6 +190,8 @@ void nq_job_file_free(nq_job_file *job)
         free(places[i]->path);
         *places[i] = (nq_place){NULL, NULL};
     }
+    free(job->cache.directory);
+    job->cache.directory = NULL;
 }
 
 nq_status nq_place_read(const nq_place *place, size_t limit, uint8_t **data, size_t *size,

@@ -2,6 +2,7 @@
 #ifndef NQ_WORKER_JOB_FILE_H
 #define NQ_WORKER_JOB_FILE_H
 
+#include "common/crop_cache.h"
 #include "common/error.h"
 #include "common/hash.h"
 #include "common/spec.h"
@@ -26,6 +27,7 @@ typedef struct {
     uint64_t dataset_images;
     /* `run`: outside the fingerprint. */
     nq_place checkpoint, dataset, labels, wnids, calibration, quantized, float_output, float_logits;
+    nq_crop_place cache;
     char dataset_stamp[NQ_SHA256_TEXT];
     int threads;
     int memory_mb; /* 0: no limit */

@@ -25,6 +25,8 @@ static void defaults(void **state)
     assert_int_equal(c.stall_seconds, 900);
     assert_int_equal(c.memory_mb, 0);
     assert_int_equal(c.keep_days, 0);
+    assert_int_equal(c.cache_limit_mb, 16384);
+    assert_int_equal(c.cache_keep_free_mb, 1024);
     assert_int_equal(c.log_level, NQ_LOG_INFO);
     assert_int_equal(c.unreadable, NQ_UNREADABLE_FAIL);
     assert_false(c.private);
@@ -44,6 +46,7 @@ static void everything(void **state)
               "[limits]\nline_bytes = 2048\nconnections = 7\nqueued_jobs = 8\nattempts = 9\n"
               "job_seconds = 10\nstall_seconds = 11 ; not long\nmemory_mb = 12\nkeep_days = 13\n"
               "roots = /r:sub::~/x\nunreadable = wrong\n"
+              "[cache]\ndirectory = ~/crops\nlimit_mb = 0\nkeep_free_mb = 5\n"
               "[model resnet18]\ncheckpoint = a.pth\nfloat_top1 = 69.758\n"
               "[model mine]\narch = mobilenet_v2\ncheckpoint = /b.pth\n"
               "[dataset d-1]\npath = images\nlabels = l.txt\nwnids = w.txt\n",
@@ -61,6 +64,9 @@ static void everything(void **state)
     assert_string_equal(c.roots[1], "/base/sub");
     assert_string_equal(c.roots[2], "/home/somebody/x");
     assert_int_equal(c.unreadable, NQ_UNREADABLE_WRONG);
+    assert_string_equal(c.cache_directory, "/home/somebody/crops");
+    assert_int_equal(c.cache_limit_mb, 0);
+    assert_int_equal(c.cache_keep_free_mb, 5);
     const nq_config_model *m = nq_config_model_find(&c, "resnet18");
     assert_non_null(m);
     assert_string_equal(m->arch, "resnet18");

@@ -77,6 +77,15 @@ static void cpu_name(char *text, size_t size)
         fclose(f);
 }
 
+static json_t *cache_json(const nq_crop_counts *c)
+{
+    return c ? json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "read", (json_int_t)c->read, "absent",
+                         (json_int_t)c->absent, "stale", (json_int_t)c->stale, "damaged",
+                         (json_int_t)c->damaged, "stored", (json_int_t)c->stored, "full",
+                         (int)c->full)
+             : json_null();
+}
+
 static json_t *run_json(const nq_metrics *m)
 {
     char cpu[256];
@@ -92,11 +101,11 @@ static json_t *run_json(const nq_metrics *m)
         if (strcmp(stage->name, "score") == 0)
             scoring = stage->seconds;
     }
-    return json_pack("{s:s, s:s, s:s?, s:i, s:f, s:o, s:f, s:I}", "netq", NQ_VERSION, "cpu", cpu,
-                     "kernels", m->kernels, "threads", m->job->threads, "seconds", m->seconds,
+    return json_pack("{s:s, s:s, s:s?, s:i, s:f, s:o, s:f, s:I, s:o}", "netq", NQ_VERSION, "cpu",
+                     cpu, "kernels", m->kernels, "threads", m->job->threads, "seconds", m->seconds,
                      "stages", stages, "images_per_second",
                      scoring > 0 ? m->summary->images / scoring : 0.0, "peak_memory_bytes",
-                     (json_int_t)usage.ru_maxrss * 1024);
+                     (json_int_t)usage.ru_maxrss * 1024, "cache", cache_json(m->crops));
 }
 
 static nq_status write_json(const char *path, json_t *root, nq_error *err)

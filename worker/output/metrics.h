@@ -30,8 +30,9 @@ typedef struct {
     const nq_verdict *verdicts;
     const nq_summary *summary;
     int classes;
-    json_t *layers;      /* borrowed; NULL where there is no report */
-    const char *kernels; /* NULL: float */
+    json_t *layers;              /* borrowed; NULL where there is no report */
+    const char *kernels;         /* NULL: float */
+    const nq_crop_counts *crops; /* NULL: no crop cache was used */
     const nq_progress_report *report;
     double seconds;
 } nq_metrics;

@@ -167,24 +167,6 @@ cleanup:
     return status;
 }
 
-static nq_status write_row(const nq_journal *j, uint32_t position, const void *row, nq_error *err)
-{
-    const char *at = row;
-    size_t left = j->row_bytes;
-    off_t offset = (off_t)position * (off_t)j->row_bytes;
-    while (left > 0) {
-        ssize_t n = pwrite(j->rows, at, left, offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return nq_fail_errno(err, errno, "cannot write the journal's logits");
-        at += n;
-        offset += n;
-        left -= (size_t)n;
-    }
-    return NQ_OK;
-}
-
 nq_status nq_journal_add(nq_journal *j, uint32_t position, nq_verdict *v, const void *row,
                          nq_error *err)
 {
@@ -196,7 +178,9 @@ nq_status nq_journal_add(nq_journal *j, uint32_t position, nq_verdict *v, const 
     memcpy(r.image, v->image, NQ_DIGEST);
     memcpy(r.logits, v->logits, NQ_DIGEST);
     r.crc = nq_crc32(&r, offsetof(journal_record, crc));
-    nq_status status = write_row(j, position, row, err);
+    nq_status status =
+        nq_file_write_at(j->rows, row, j->row_bytes, (off_t)position * (off_t)j->row_bytes,
+                         "the journal's logits", err);
     if (status != NQ_OK)
         return status;
     pthread_mutex_lock(

@@ -1,19 +1,15 @@
 #include "worker/score/score.h"
 
-#include "common/file.h"
-#include "common/random.h"
 #include "worker/imagenet/crop.h"
+#include "worker/imagenet/image.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#define IMAGE_FILE_LIMIT ((size_t)1 << 28)
-#define SYNC_SECONDS     5
-#define NQ_SLICE_MAX     64
+#define SYNC_SECONDS 5
+#define NQ_SLICE_MAX 64
 
 /* One thread's room. */
 typedef struct {
@@ -33,49 +29,15 @@ typedef struct {
     time_t synced;
 } score_state;
 
-nq_status nq_score_order(const nq_dataset *dataset, uint32_t **order, nq_error *err)
-{
-    *order = malloc((dataset->count ? dataset->count : 1) * sizeof **order);
-    if (!*order)
-        return nq_fail_nomem(err, "the sampler's order", dataset->count * sizeof **order);
-    nq_random_permutation(NQ_SAMPLER_SEED, (uint32_t)dataset->count, *order);
-    return NQ_OK;
-}
-
-/* Reads and crops one image; its digest goes into the verdict. */
-static nq_status read_image(const nq_score_job *job, const nq_image_file *image, score_room *room,
-                            uint8_t *crop, nq_verdict *verdict, nq_error *err)
-{
-    uint8_t digest[NQ_SHA256_BYTES], *data = NULL;
-    size_t size;
-    int fd = -1;
-    char *path =
-        *job->dataset->path ? nq_path_join(job->dataset->path, image->path) : strdup(image->path);
-    if (!path)
-        return nq_fail_nomem(err, image->path, strlen(image->path));
-    nq_status status = nq_file_open_beneath(job->dataset->root, path, O_RDONLY, &fd, err);
-    if (status == NQ_OK)
-        status = nq_file_read_fd(fd, image->path, IMAGE_FILE_LIMIT, &data, &size, err);
-    if (status == NQ_OK) {
-        nq_hash_bytes(data, size, digest);
-        memcpy(verdict->image, digest, NQ_DIGEST);
-        status = nq_decoder_crop(room->decoder, data, size, image->path, crop, err);
-    }
-    if (fd >= 0)
-        close(fd);
-    free(data);
-    free(path);
-    return status;
-}
-
 static nq_status read_slice(score_state *s, uint32_t first, int n, score_room *room,
                             nq_verdict *fresh, nq_error *err)
 {
     const nq_score_job *job = s->job;
     for (int i = 0; i < n; i++) {
-        const nq_image_file *image = &job->dataset->images[job->order[first + (uint32_t)i]];
+        uint32_t position = first + (uint32_t)i;
         uint8_t *crop = room->crops + (size_t)i * NQ_CROP_BYTES;
-        nq_status status = read_image(job, image, room, crop, &fresh[i], err);
+        nq_status status = nq_image_read(room->decoder, job->dataset, job->order[position],
+                                         job->cache, position, crop, fresh[i].image, err);
         if (status == NQ_OK)
             continue;
         if (status != NQ_ERR_INPUT || job->unreadable == NQ_UNREADABLE_FAIL)

@@ -2,18 +2,13 @@
 #ifndef NQ_SCORE_SCORE_H
 #define NQ_SCORE_SCORE_H
 
+#include "common/crop_cache.h"
 #include "common/dataset.h"
 #include "common/pool.h"
 #include "common/spec.h"
 #include "worker/quantize/ranges.h"
 #include "worker/score/journal.h"
 #include "worker/score/scorer.h"
-
-/* The seed of the challenge's sampler (NUMERICS: output.txt). */
-#define NQ_SAMPLER_SEED 1562
-
-/* order[0..count-1]: which image of the dataset stands at each line of output.txt. malloc'd. */
-nq_status nq_score_order(const nq_dataset *dataset, uint32_t **order, nq_error *err);
 
 typedef struct {
     const nq_dataset *dataset;
@@ -22,6 +17,7 @@ typedef struct {
     nq_scorer *scorer;
     nq_journal *journal;
     nq_unreadable unreadable;
+    nq_crop_cache *cache; /* record i is position i; NULL: every image is decoded */
 } nq_score_job;
 
 /*
