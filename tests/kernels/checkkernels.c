@@ -1,10 +1,13 @@
 /*
- * checkkernels [--cases N] [--seed S]: every function of every kernel table that this CPU can run,
- * against the formulas written out plainly, on N random shapes each. Inputs lie at odd addresses
- * and outputs between guard bytes; both are checked after each call. TAP output.
+ * checkkernels [--cases N] [--seed S] [--only FUNCTION]: every function of every kernel table that
+ * this CPU can run, against the formulas written out plainly, on N random shapes each. Inputs lie
+ * at odd addresses and outputs between guard bytes; both are checked after each call. TAP output.
+ * checkkernels --bench [--only FUNCTION]: how long they take instead.
  */
 #include "common/random.h"
+#include "tests/kernels/bench_kernels.h"
 #include "worker/integer/kernels.h"
+#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -426,24 +429,14 @@ static int check_function(const nq_kernels *k, size_t f, uint64_t seed, long cas
     return 1;
 }
 
-int main(int argc, char **argv)
+static int check_tables(long cases, uint64_t seed, const char *only)
 {
-    long cases = 1000;
-    uint64_t seed = 1;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--cases") == 0)
-            cases = atol(argv[i + 1]);
-        else if (strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
-    }
-    if (argc % 2 == 0 || cases < 1 || cases > 1000000) {
-        fprintf(stderr, "usage: checkkernels [--cases 1..1000000] [--seed S]\n");
-        return 2;
-    }
     int test = 0, failed = 0;
     const nq_kernels *k;
     for (size_t i = 0; (k = nq_kernels_at(i)) != NULL; i++)
         for (size_t f = 0; f < FUNCTIONS; f++) {
+            if (only && strcmp(only, functions[f].name) != 0)
+                continue;
             if (!k->supported()) {
                 printf("ok %d - %s.%s # SKIP this CPU cannot run it\n", ++test, k->name,
                        functions[f].name);
@@ -453,7 +446,34 @@ int main(int argc, char **argv)
             failed += !good;
             printf("%s %d - %s.%s: %ld cases\n", good ? "ok" : "not ok", ++test, k->name,
                    functions[f].name, cases);
+            fflush(stdout);
         }
     printf("1..%d\n", test);
     return failed != 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"cases", required_argument, NULL, 'c'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {"bench", no_argument, NULL, 'b'},
+                                            {0}};
+    long cases = 1000;
+    uint64_t seed = 1;
+    const char *only = NULL;
+    bool bench = false, usage = false;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        cases = o == 'c' ? atol(optarg) : cases;
+        seed = o == 's' ? strtoull(optarg, NULL, 10) : seed;
+        only = o == 'o' ? optarg : only;
+        bench |= o == 'b';
+        usage |= o == '?';
+    }
+    if (usage || optind < argc || cases < 1 || cases > 1000000) {
+        fprintf(stderr, "usage: checkkernels [--cases 1..1000000] [--seed S] [--only FUNCTION]\n"
+                        "       checkkernels --bench [--only FUNCTION]\n");
+        return 2;
+    }
+    return bench ? bench_kernels(only) : check_tables(cases, seed, only);
 }
