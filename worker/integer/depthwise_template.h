@@ -1,6 +1,7 @@
 /*
- * Depthwise convolution of one block of channels, a vector's bytes wide: a file includes simd256.h
- * or simd512.h, then this once, and takes `depthwise_width`.
+ * Depthwise convolution of one block of channels, a vector's bytes wide or a half or a quarter of
+ * them (nq_depthwise_width.folds): a file includes simd256.h or simd512.h, then this once, and
+ * takes `whole`, `halves` and `quarters`.
  *
  * Four taps of a channel are brought side by side (nq_interleave_taps) and multiplied at once. For
  * 3x3 the four are rows of one column: three of them serve one row of output and, with the weights
@@ -8,6 +9,9 @@
  * Everything else takes its taps in the order of the kernel, four by four.
  */
 #include "worker/integer/depthwise.h"
+
+/* Everything below a run is one function for each way to compute. */
+#define INLINE static inline __attribute__((always_inline))
 
 enum { PARTS = 4, LANES = NQ_LANES };
 
@@ -37,14 +41,14 @@ static void put_weight(packed_block *b, int i, int group, int tap, int8_t weight
 }
 
 static void pack_block(const nq_conv *op, const int8_t *weight, int first, int channels,
-                       void *packed)
+                       int width_channels, void *packed)
 {
     const nq_window *w = &op->window;
     const int taps = w->kernel_h * w->kernel_w;
     packed_block *b = packed;
     for (int i = 0; i < LANES; i++) {
         int e = i % (LANES / PARTS), j = i / (LANES / PARTS);
-        int c = 16 * (e / 4) + 4 * j + e % 4; /* see simd256.h */
+        int c = (16 * (e / 4) + 4 * j + e % 4) % width_channels; /* see simd256.h */
         if (c >= channels)
             continue;
         const int8_t *from = weight + (size_t)(first + c) * (size_t)taps;
@@ -65,165 +69,200 @@ static void pack_block(const nq_conv *op, const int8_t *weight, int first, int c
     }
 }
 
-static inline nq_vec load(const uint8_t *p, int channels)
+/* How a call is computed; constants to the functions below, which are inlined. */
+typedef struct {
+    int folds, pairs, channels;
+} way;
+
+INLINE uint8_t *at(const nq_depthwise_row *row, size_t offset)
 {
-    return channels == LANES ? nq_load(p) : nq_load_part(p, (size_t)channels);
+    return row->data + (offset & row->mask);
 }
 
-static inline void finish(const packed_block *b, const nq_bounds *bounds, const nq_vec sum[PARTS],
-                          uint8_t *out, int channels)
+/* Input column x of row i of each fold. */
+INLINE nq_vec load(const nq_depthwise_call *call, way k, int i, int x)
+{
+    const int fold_rows = (k.pairs ? 2 : 1) * call->op->window.stride;
+    const size_t offset = (size_t)x * call->in_pitch, n = (size_t)k.channels;
+    const uint8_t *p[NQ_DEPTHWISE_FOLDS];
+#pragma GCC unroll 4
+    for (int f = 0; f < k.folds; f++)
+        p[f] = at(&call->in[f * fold_rows + i], offset);
+    if (k.folds == 1)
+        return k.channels == LANES ? nq_load(p[0]) : nq_load_part(p[0], n);
+    return k.folds == 2 ? nq_load_halves(p, n) : nq_load_quarters(p, n);
+}
+
+/* Output column x of row i of each fold. */
+INLINE void store(const nq_depthwise_call *call, way k, int i, int x, nq_vec v)
+{
+    const size_t offset = (size_t)x * call->out_pitch, n = (size_t)k.channels;
+    uint8_t *p[NQ_DEPTHWISE_FOLDS];
+#pragma GCC unroll 4
+    for (int f = 0; f < k.folds; f++)
+        p[f] = at(&call->out[f * (k.pairs ? 2 : 1) + i], offset);
+    if (k.folds == 1 && k.channels == LANES)
+        nq_store(p[0], v);
+    else if (k.folds == 1)
+        nq_store_part(p[0], v, n);
+    else if (k.folds == 2)
+        nq_store_halves(p, v, n);
+    else
+        nq_store_quarters(p, v, n);
+}
+
+INLINE nq_vec requantize(const packed_block *b, const nq_bounds *bounds, const nq_vec sum[PARTS])
 {
     nq_float r[PARTS];
 #pragma GCC unroll 4
     for (int j = 0; j < PARTS; j++) {
-        const size_t at = (size_t)j * (LANES / PARTS);
-        nq_float acc = nq_to_float(sum[j]);
-        r[j] = nq_mul(nq_fma(nq_load_floats(b->bias + at), nq_load_floats(b->factor + at), acc),
-                      nq_load_floats(b->multiplier + at));
+        const size_t from = (size_t)j * (LANES / PARTS);
+        nq_float bias = nq_load_floats(b->bias + from), factor = nq_load_floats(b->factor + from);
+        r[j] =
+            nq_mul(nq_fma(bias, factor, nq_to_float(sum[j])), nq_load_floats(b->multiplier + from));
     }
-    nq_vec v = nq_to_bytes(r, bounds);
-    if (channels == LANES)
-        nq_store(out, v);
-    else
-        nq_store_part(out, v, (size_t)channels);
+    return nq_to_bytes(r, bounds);
 }
 
-/* Input column x of three or four rows. */
-static inline nq_taps column(const nq_depthwise_call *call, int x, int rows, int channels)
+/* Input column x of the three or four rows of each fold. */
+INLINE nq_taps column(const nq_depthwise_call *call, way k, int x)
 {
-    const nq_depthwise_row *r = call->in;
-    nq_vec v[4];
     if (x < 0 || x >= call->op->window.in_w) {
-        v[0] = v[1] = v[2] = v[3] = nq_splat(call->op->in_zero);
-        return nq_interleave_taps(v[0], v[1], v[2], v[3]);
+        nq_vec pad = nq_splat(call->op->in_zero);
+        return nq_interleave_taps(pad, pad, pad, pad);
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++)
-        v[i] = load(r[i < rows ? i : 0].data + (size_t)x * r[i < rows ? i : 0].step, channels);
-    return nq_interleave_taps(v[0], v[1], v[2], v[3]);
+    nq_vec third = load(call, k, 2, x);
+    return nq_interleave_taps(load(call, k, 0, x), load(call, k, 1, x), third,
+                              k.pairs ? load(call, k, 3, x) : third);
 }
 
-/* Output column from its three input columns; `rows` of it, one below the other. */
-static inline void output_3x3(const nq_depthwise_call *call, const nq_bounds *bounds, int rows,
-                              int channels, const nq_taps *left, const nq_taps *middle,
-                              const nq_taps *right, uint8_t *out)
+/* Output column x of row i of each fold. */
+INLINE void output_row(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int i, int x,
+                       const nq_taps *left, const nq_taps *middle, const nq_taps *right)
 {
     const packed_block *b = call->packed;
-#pragma GCC unroll 2
-    for (int i = 0; i < rows; i++) {
-        nq_vec sum[PARTS];
+    const size_t next = (size_t)2 * PARTS * NQ_DOT_BYTES; /* weights of the next column */
+    nq_vec sum[PARTS];
 #pragma GCC unroll 4
-        for (int j = 0; j < PARTS; j++) {
-            const uint8_t *w = b->weights + (size_t)(i * PARTS + j) * NQ_DOT_BYTES;
-            const size_t next = (size_t)2 * PARTS * NQ_DOT_BYTES;
-            sum[j] = nq_load_ints(b->start + j * (LANES / PARTS));
-            sum[j] = nq_dot(sum[j], left, j, w);
-            sum[j] = nq_dot(sum[j], middle, j, w + next);
-            sum[j] = nq_dot(sum[j], right, j, w + 2 * next);
-        }
-        finish(b, bounds, sum, out, channels);
-        out += (size_t)call->op->window.out_w * call->out_pitch;
+    for (int j = 0; j < PARTS; j++) {
+        const uint8_t *w = b->weights + (size_t)(i * PARTS + j) * NQ_DOT_BYTES;
+        sum[j] = nq_load_ints(b->start + j * (LANES / PARTS));
+        sum[j] = nq_dot(sum[j], left, j, w);
+        sum[j] = nq_dot(sum[j], middle, j, w + next);
+        sum[j] = nq_dot(sum[j], right, j, w + 2 * next);
     }
+    store(call, k, i, x, requantize(b, bounds, sum));
+}
+
+/* Output column x from its three input columns. */
+INLINE void output(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int x,
+                   const nq_taps *left, const nq_taps *middle, const nq_taps *right)
+{
+    output_row(call, k, bounds, 0, x, left, middle, right);
+    if (k.pairs)
+        output_row(call, k, bounds, 1, x, left, middle, right);
 }
 
 /* Columns change places instead of moving: three steps and they are where they were. */
-static inline __attribute__((always_inline)) void run_stride_1(const nq_depthwise_call *call,
-                                                               const nq_bounds *bounds, int rows,
-                                                               int channels)
+INLINE void run_stride_1(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
-    const nq_window *w = &call->op->window;
-    const int ahead = 2 - w->pad_w, read = rows + 2;
-    uint8_t *out = call->out;
-    nq_taps a = column(call, -w->pad_w, read, channels);
-    nq_taps b = column(call, 1 - w->pad_w, read, channels), c;
+    const int width = call->op->window.out_w, first = -call->op->window.pad_w;
+    nq_taps a = column(call, k, first), b = column(call, k, first + 1), c;
     for (int x = 0;;) {
-        c = column(call, x + ahead, read, channels);
-        output_3x3(call, bounds, rows, channels, &a, &b, &c, out);
-        out += call->out_pitch;
-        if (++x == w->out_w)
+        c = column(call, k, first + x + 2);
+        output(call, k, bounds, x, &a, &b, &c);
+        if (++x == width)
             break;
-        a = column(call, x + ahead, read, channels);
-        output_3x3(call, bounds, rows, channels, &b, &c, &a, out);
-        out += call->out_pitch;
-        if (++x == w->out_w)
+        a = column(call, k, first + x + 2);
+        output(call, k, bounds, x, &b, &c, &a);
+        if (++x == width)
             break;
-        b = column(call, x + ahead, read, channels);
-        output_3x3(call, bounds, rows, channels, &c, &a, &b, out);
-        out += call->out_pitch;
-        if (++x == w->out_w)
+        b = column(call, k, first + x + 2);
+        output(call, k, bounds, x, &c, &a, &b);
+        if (++x == width)
             break;
     }
 }
 
-static inline __attribute__((always_inline)) void run_stride_2(const nq_depthwise_call *call,
-                                                               const nq_bounds *bounds,
-                                                               int channels)
+INLINE void run_stride_2(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
-    const nq_window *w = &call->op->window;
-    uint8_t *out = call->out;
-    nq_taps left = column(call, -w->pad_w, 3, channels);
-    for (int x = 0; x < w->out_w; x++, out += call->out_pitch) {
-        nq_taps middle = column(call, 2 * x + 1 - w->pad_w, 3, channels);
-        nq_taps right = column(call, 2 * x + 2 - w->pad_w, 3, channels);
-        output_3x3(call, bounds, 1, channels, &left, &middle, &right, out);
+    const int width = call->op->window.out_w, first = -call->op->window.pad_w;
+    nq_taps left = column(call, k, first);
+    for (int x = 0; x < width; x++) {
+        nq_taps middle = column(call, k, first + 2 * x + 1);
+        nq_taps right = column(call, k, first + 2 * x + 2);
+        output(call, k, bounds, x, &left, &middle, &right);
         left = right;
     }
 }
 
-static inline nq_vec load_tap(const nq_depthwise_call *call, int x, int tap)
+INLINE nq_vec load_tap(const nq_depthwise_call *call, way k, int x, int tap)
 {
     const nq_window *w = &call->op->window;
-    if (tap >= w->kernel_h * w->kernel_w)
-        return nq_splat(0);
-    const nq_depthwise_row *row = &call->in[tap / w->kernel_w];
-    int at = x * w->stride - w->pad_w + tap % w->kernel_w;
-    if (at < 0 || at >= w->in_w)
-        return nq_splat(call->op->in_zero);
-    return load(row->data + (size_t)at * row->step, call->channels);
+    int from = x * w->stride - w->pad_w + tap % w->kernel_w;
+    if (tap >= w->kernel_h * w->kernel_w || from < 0 || from >= w->in_w)
+        return nq_splat(call->op->in_zero); /* past the last tap the weights are 0 */
+    return load(call, k, tap / w->kernel_w, from);
 }
 
-static void run_any(const nq_depthwise_call *call, const nq_bounds *bounds)
+INLINE void run_any(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
     const packed_block *b = call->packed;
     const nq_window *w = &call->op->window;
-    uint8_t *out = call->out;
-    for (int x = 0; x < w->out_w; x++, out += call->out_pitch) {
+    for (int x = 0; x < w->out_w; x++) {
         nq_vec sum[PARTS];
+#pragma GCC unroll 4
         for (int j = 0; j < PARTS; j++)
             sum[j] = nq_load_ints(b->start + j * (LANES / PARTS));
         for (int g = 0; g < groups(w); g++) {
-            nq_taps taps =
-                nq_interleave_taps(load_tap(call, x, 4 * g), load_tap(call, x, 4 * g + 1),
-                                   load_tap(call, x, 4 * g + 2), load_tap(call, x, 4 * g + 3));
+            nq_taps taps = nq_interleave_taps(
+                load_tap(call, k, x, 4 * g), load_tap(call, k, x, 4 * g + 1),
+                load_tap(call, k, x, 4 * g + 2), load_tap(call, k, x, 4 * g + 3));
+            const uint8_t *weights = b->weights + (size_t)(g * PARTS) * NQ_DOT_BYTES;
 #pragma GCC unroll 4
             for (int j = 0; j < PARTS; j++)
-                sum[j] =
-                    nq_dot(sum[j], &taps, j, b->weights + (size_t)(g * PARTS + j) * NQ_DOT_BYTES);
+                sum[j] = nq_dot(sum[j], &taps, j, weights + (size_t)j * NQ_DOT_BYTES);
         }
-        finish(b, bounds, sum, out, call->channels);
+        store(call, k, 0, x, requantize(b, bounds, sum));
     }
 }
 
-static inline __attribute__((always_inline)) void run_3x3(const nq_depthwise_call *call,
-                                                          const nq_bounds *bounds, int channels)
+INLINE void run_3x3(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
     if (call->op->window.stride == 2)
-        run_stride_2(call, bounds, channels);
-    else if (call->rows == 2)
-        run_stride_1(call, bounds, 2, channels);
+        run_stride_2(call, k, bounds);
+    else if (call->pairs)
+        run_stride_1(call, (way){k.folds, 1, k.channels}, bounds);
     else
-        run_stride_1(call, bounds, 1, channels);
+        run_stride_1(call, k, bounds);
 }
 
-static void run_block(const nq_depthwise_call *call)
+INLINE void run_block(const nq_depthwise_call *call, int folds)
 {
     const nq_bounds bounds = nq_bounds_of(&call->op->out);
     if (!nq_depthwise_is_3x3(&call->op->window))
-        run_any(call, &bounds);
-    else if (call->channels == LANES)
-        run_3x3(call, &bounds, LANES); /* a constant: no part of a vector */
+        run_any(call, (way){folds, 0, call->channels}, &bounds);
+    else if (call->channels == LANES / folds)
+        run_3x3(call, (way){folds, 0, LANES / folds}, &bounds);
     else
-        run_3x3(call, &bounds, call->channels);
+        run_3x3(call, (way){folds, 0, call->channels}, &bounds);
 }
 
-static const nq_depthwise_width depthwise_width = {LANES, block_bytes, pack_block, run_block};
+static void run_whole(const nq_depthwise_call *call)
+{
+    run_block(call, 1);
+}
+
+static void run_halves(const nq_depthwise_call *call)
+{
+    run_block(call, 2);
+}
+
+static void run_quarters(const nq_depthwise_call *call)
+{
+    run_block(call, 4);
+}
+
+static const nq_depthwise_width whole = {LANES, 1, block_bytes, pack_block, run_whole};
+static const nq_depthwise_width halves = {LANES / 2, 2, block_bytes, pack_block, run_halves};
+static const nq_depthwise_width quarters = {LANES / 4, 4, block_bytes, pack_block, run_quarters};

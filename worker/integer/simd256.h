@@ -1,7 +1,7 @@
 /*
  * 256-bit vectors under the names that the kernel templates are written in; simd512.h gives the
  * same names to 512 bits, so a file includes one of the two and then templates. Compiled for AVX2
- * this multiplies by vpmaddwd, for AVX-VNNI and AVX-512 VNNI by vpdpbusd; both are exact.
+ * this multiplies by vpmaddwd, for AVX-VNNI by vpdpbusd; both are exact.
  *
  * The order of quads: unpacking bytes works inside 128-bit lanes, so 32-bit element e of part j
  * stands for the vector's byte 16 * (e / 4) + 4 * j + e % 4. Packing the parts undoes it.
@@ -10,6 +10,7 @@
 #define NQ_INTEGER_SIMD_H
 
 #include "worker/integer/kernels.h"
+#include "worker/integer/store_some.h"
 #include <immintrin.h>
 #include <string.h>
 
@@ -36,24 +37,48 @@ static inline void nq_store(uint8_t *p, nq_vec v)
 /* The first n < NQ_LANES bytes, touching no others; what lies above them is 0. */
 static inline nq_vec nq_load_part(const uint8_t *p, size_t n)
 {
-#ifdef __AVX512BW__
-    return _mm256_maskz_loadu_epi8((1u << n) - 1, p);
-#else
     uint8_t whole[NQ_LANES] = {0};
     memcpy(whole, p, n);
     return nq_load(whole);
-#endif
 }
 
 static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
 {
-#ifdef __AVX512BW__
-    _mm256_mask_storeu_epi8(p, (1u << n) - 1, v);
-#else
-    uint8_t whole[NQ_LANES];
-    nq_store(whole, v);
-    memcpy(p, whole, n);
-#endif
+    nq_store_some256(p, v, n);
+}
+
+/* Two or four pieces of n bytes, at most a half or a quarter of a vector, side by side; what lies
+ * between them is of no matter. */
+static inline nq_vec nq_load_halves(const uint8_t *const p[2], size_t n)
+{
+    __m128i half[2];
+    for (int i = 0; i < 2; i++)
+        half[i] = n == 16 ? _mm_loadu_si128((const __m128i *)p[i])
+                          : _mm256_castsi256_si128(nq_load_part(p[i], n));
+    return _mm256_setr_m128i(half[0], half[1]);
+}
+
+static inline nq_vec nq_load_quarters(const uint8_t *const p[4], size_t n)
+{
+    long long quarter[4] = {0};
+    for (int i = 0; i < 4; i++)
+        memcpy(&quarter[i], p[i], n);
+    return _mm256_setr_epi64x(quarter[0], quarter[1], quarter[2], quarter[3]);
+}
+
+static inline void nq_store_halves(uint8_t *const p[2], nq_vec v, size_t n)
+{
+    nq_store_some128(p[0], _mm256_castsi256_si128(v), n);
+    nq_store_some128(p[1], _mm256_extracti128_si256(v, 1), n);
+}
+
+static inline void nq_store_quarters(uint8_t *const p[4], nq_vec v, size_t n)
+{
+    __m128i low = _mm256_castsi256_si128(v), high = _mm256_extracti128_si256(v, 1);
+    nq_store_some128(p[0], low, n);
+    nq_store_some128(p[1], _mm_unpackhi_epi64(low, low), n);
+    nq_store_some128(p[2], high, n);
+    nq_store_some128(p[3], _mm_unpackhi_epi64(high, high), n);
 }
 
 static inline nq_vec nq_max(nq_vec a, nq_vec b)
@@ -164,14 +189,9 @@ static inline nq_vec nq_to_bytes(const nq_float r[4], const nq_bounds *b)
  * Four taps of NQ_LANES channels, and their products with weights: nq_dot() adds part j of them to
  * a sum. The weights of a part are NQ_DOT_BYTES, written by nq_put_weight().
  */
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#ifdef __AVXVNNI__
 
 #define NQ_DOT_BYTES NQ_LANES
-#ifdef __AVX512VNNI__
-#define NQ_VPDPBUSD "vpdpbusd %2, %1, %0"
-#else
-#define NQ_VPDPBUSD "%{vex%} vpdpbusd %2, %1, %0"
-#endif
 
 typedef struct {
     nq_vec part[4];
@@ -188,7 +208,7 @@ static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
 /* Not the intrinsic: gcc 12 spills an accumulator at each of them. */
 static inline nq_vec nq_multiply_add(nq_vec sum, nq_vec u8, nq_vec s8)
 {
-    __asm__(NQ_VPDPBUSD : "+v"(sum) : "v"(u8), "vm"(s8));
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(u8), "xm"(s8));
     return sum;
 }
 

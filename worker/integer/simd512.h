@@ -4,6 +4,7 @@
 #define NQ_INTEGER_SIMD_H
 
 #include "worker/integer/kernels.h"
+#include "worker/integer/store_some.h"
 #include <immintrin.h>
 #include <string.h>
 
@@ -34,7 +35,47 @@ static inline nq_vec nq_load_part(const uint8_t *p, size_t n)
 
 static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
 {
-    _mm512_mask_storeu_epi8(p, ((__mmask64)1 << n) - 1, v);
+    __m256i low = _mm512_castsi512_si256(v);
+    if (n < 32) {
+        nq_store_some256(p, low, n);
+        return;
+    }
+    _mm256_storeu_si256((__m256i *)p, low);
+    if (n > 32)
+        nq_store_some256(p + 32, _mm512_extracti64x4_epi64(v, 1), n - 32);
+}
+
+static inline nq_vec nq_load_halves(const uint8_t *const p[2], size_t n)
+{
+    __m256i half[2];
+    for (int i = 0; i < 2; i++)
+        half[i] = n == 32 ? _mm256_loadu_si256((const __m256i *)p[i])
+                          : _mm256_maskz_loadu_epi8((__mmask32)((1ull << n) - 1), p[i]);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(half[0]), half[1], 1);
+}
+
+static inline nq_vec nq_load_quarters(const uint8_t *const p[4], size_t n)
+{
+    __m128i quarter[4];
+    for (int i = 0; i < 4; i++)
+        quarter[i] = n == 16 ? _mm_loadu_si128((const __m128i *)p[i])
+                             : _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p[i]);
+    nq_vec v = _mm512_inserti32x4(_mm512_castsi128_si512(quarter[0]), quarter[1], 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(v, quarter[2], 2), quarter[3], 3);
+}
+
+static inline void nq_store_halves(uint8_t *const p[2], nq_vec v, size_t n)
+{
+    nq_store_some256(p[0], _mm512_castsi512_si256(v), n);
+    nq_store_some256(p[1], _mm512_extracti64x4_epi64(v, 1), n);
+}
+
+static inline void nq_store_quarters(uint8_t *const p[4], nq_vec v, size_t n)
+{
+    nq_store_some128(p[0], _mm512_castsi512_si128(v), n);
+    nq_store_some128(p[1], _mm512_extracti32x4_epi32(v, 1), n);
+    nq_store_some128(p[2], _mm512_extracti32x4_epi32(v, 2), n);
+    nq_store_some128(p[3], _mm512_extracti32x4_epi32(v, 3), n);
 }
 
 static inline nq_vec nq_max(nq_vec a, nq_vec b)
