@@ -13,6 +13,7 @@ const nq_verb nq_verbs[] = {
     {"logs", "JOB", "the log of a job", nq_verb_logs},
     {"models", "", "the networks that jobs can name", nq_verb_models},
     {"datasets", "[NAME]", "the labelled images, and whether they are right", nq_verb_datasets},
+    {"cache", "[show|build|drop] [DATASET]", "the decoded images that are kept", nq_verb_cache},
     {"leaderboard", "", "results in the challenge's order", nq_verb_leaderboard},
     {"diff", "A B", "labels that two jobs give differently", nq_verb_diff},
     {"explain", "JOB", "the layers where a quantized network loses most", nq_verb_explain},

@@ -4,6 +4,7 @@
 
 #include "client/client.h"
 
+int nq_verb_cache(nq_client *client, int argc, char **argv);
 int nq_verb_cancel(nq_client *client, int argc, char **argv);
 int nq_verb_datasets(nq_client *client, int argc, char **argv);
 int nq_verb_diff(nq_client *client, int argc, char **argv);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -68,6 +69,18 @@ nq_crop_state nq_crop_entry_state(const nq_crop_entry *entry, uint64_t identity)
     return entry->identity == identity ? NQ_CROP_PRESENT : NQ_CROP_STALE;
 }
 
+void nq_crop_key(const nq_dataset *dataset, uint8_t key[NQ_SHA256_BYTES])
+{
+    char place[2 * PATH_MAX];
+    const char *slash = *dataset->path ? "/" : "";
+    int n = snprintf(place, sizeof place, "%s%s%s", dataset->root, slash, dataset->path);
+    size_t length = n < (int)sizeof place ? (size_t)n : sizeof place - 1;
+    uint8_t both[2 * NQ_SHA256_BYTES];
+    memcpy(both, dataset->fingerprint, NQ_SHA256_BYTES);
+    nq_hash_bytes(place, length, both + NQ_SHA256_BYTES);
+    nq_hash_bytes(both, sizeof both, key);
+}
+
 static nq_crop_header header_of(const nq_dataset *dataset, const char *name)
 {
     nq_crop_header h = {.format = NQ_CROP_FORMAT,
@@ -75,7 +88,7 @@ static nq_crop_header header_of(const nq_dataset *dataset, const char *name)
                         .records = (uint32_t)dataset->count,
                         .crop_bytes = NQ_CACHED_CROP};
     memcpy(h.magic, magic, sizeof magic);
-    memcpy(h.fingerprint, dataset->fingerprint, sizeof h.fingerprint);
+    nq_crop_key(dataset, h.key);
     snprintf(h.name, sizeof h.name, "%s", name);
     h.crc = nq_crc32(&h, offsetof(nq_crop_header, crc));
     return h;
@@ -108,18 +121,6 @@ static void guard(const nq_crop_cache *c)
 
 /* ---- opening ---- */
 
-/* Whether the file at c->fd is a cache of this dataset, with all of its length. */
-static bool fits(const nq_crop_cache *c, const nq_dataset *dataset)
-{
-    nq_crop_header h;
-    struct stat st;
-    return pread(c->fd, &h, sizeof h, 0) == (ssize_t)sizeof h && nq_crop_header_sound(&h) &&
-           h.records == dataset->count &&
-           memcmp(h.fingerprint, dataset->fingerprint, NQ_SHA256_BYTES) == 0 &&
-           fstat(c->fd, &st) == 0 && S_ISREG(st.st_mode) &&
-           (uint64_t)st.st_size == nq_crop_file_bytes(h.records);
-}
-
 /* An empty cache under a name of this process's own, then under the true one: whoever opens that
  * finds the old file or the new, and two makers harm nobody. */
 static nq_status make_file(nq_crop_cache *c, const nq_dataset *dataset, const char *name,
@@ -151,7 +152,7 @@ static nq_status open_file(nq_crop_cache *c, const nq_dataset *dataset, const ch
     c->fd = open(c->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (c->fd < 0 && errno != ENOENT)
         return nq_fail_errno(err, errno, "cannot open %s", c->path);
-    if (c->fd >= 0 && fits(c, dataset))
+    if (c->fd >= 0 && nq_crop_file_fits(c->fd, dataset))
         return NQ_OK;
     if (c->fd >= 0) {
         nq_log(NQ_LOG_WARN, "cache_rebuilt", "file", "%s", c->path, "why", "%s",
@@ -209,7 +210,7 @@ nq_status nq_crop_cache_open(const nq_crop_place *place, const nq_dataset *datas
                          .map_bytes = nq_crop_file_bytes((uint32_t)dataset->count),
                          .data = nq_crop_data_offset((uint32_t)dataset->count)};
     pthread_mutex_init(&c->lock, NULL);
-    nq_crop_file_name(dataset->fingerprint, c->file);
+    nq_crop_file_name(dataset, c->file);
     c->path = nq_path_join(place->directory, c->file);
     nq_status status = c->path ? nq_dir_make(place->directory, 0700, err)
                                : nq_fail_nomem(err, "a path", strlen(place->directory));
@@ -338,4 +339,11 @@ nq_crop_counts nq_crop_cache_counts(const nq_crop_cache *c)
                             .damaged = atomic_load(&c->damaged),
                             .stored = atomic_load(&c->stored),
                             .full = c->full};
+}
+
+void nq_crop_counts_log(const nq_crop_counts *c)
+{
+    nq_log(NQ_LOG_INFO, "cache", "read", "%lld", (long long)c->read, "absent", "%lld",
+           (long long)c->absent, "stale", "%lld", (long long)c->stale, "damaged", "%lld",
+           (long long)c->damaged, "stored", "%lld", (long long)c->stored, NULL);
 }

@@ -66,5 +66,6 @@ typedef struct {
     bool full; /* nothing was stored any more, for want of room or after a failure */
 } nq_crop_counts;
 nq_crop_counts nq_crop_cache_counts(const nq_crop_cache *cache);
+void nq_crop_counts_log(const nq_crop_counts *counts);
 
 #endif

@@ -19,10 +19,12 @@
 #define DISK_BLOCK 512 /* the unit of st_blocks */
 #define AT_ONCE    512 /* entries of a table that are read together */
 
-void nq_crop_file_name(const uint8_t fingerprint[NQ_SHA256_BYTES], char file[NQ_SHA256_TEXT])
+void nq_crop_file_name(const nq_dataset *dataset, char file[NQ_SHA256_TEXT])
 {
     char hex[NQ_SHA256_TEXT];
-    nq_hash_text(fingerprint, hex);
+    uint8_t key[NQ_SHA256_BYTES];
+    nq_crop_key(dataset, key);
+    nq_hash_text(key, hex);
     snprintf(file, NQ_SHA256_TEXT, "%.*s%s", NQ_CROP_NAME, hex, NQ_CROP_SUFFIX);
 }
 
@@ -68,8 +70,17 @@ static void count_filled(void *context, uint32_t record, const nq_crop_entry *en
 static bool is_whole(int fd, const nq_crop_header *header)
 {
     struct stat st;
-    return nq_crop_header_sound(header) && fstat(fd, &st) == 0 &&
+    return nq_crop_header_sound(header) && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
            (uint64_t)st.st_size == nq_crop_file_bytes(header->records);
+}
+
+bool nq_crop_file_fits(int fd, const nq_dataset *dataset)
+{
+    nq_crop_header header;
+    uint8_t key[NQ_SHA256_BYTES];
+    nq_crop_key(dataset, key);
+    return read_at(fd, &header, sizeof header, 0) && is_whole(fd, &header) &&
+           header.records == dataset->count && memcmp(header.key, key, sizeof key) == 0;
 }
 
 static void look_inside(int fd, nq_crop_file *file)
@@ -79,7 +90,6 @@ static void look_inside(int fd, nq_crop_file *file)
         return;
     file->sound = true;
     file->records = header.records;
-    memcpy(file->fingerprint, header.fingerprint, sizeof file->fingerprint);
     memcpy(file->name, header.name, sizeof file->name);
     for_each_entry(fd, header.records, count_filled, &file->filled);
 }
@@ -170,10 +180,9 @@ nq_status nq_crop_folder_survey(const char *directory, const nq_dataset *dataset
                                 uint32_t *stale, nq_error *err)
 {
     char name[NQ_SHA256_TEXT];
-    nq_crop_header header;
     uint32_t *order = NULL;
     *valid = *stale = 0;
-    nq_crop_file_name(dataset->fingerprint, name);
+    nq_crop_file_name(dataset, name);
     char *path = nq_path_join(directory, name);
     if (!path)
         return nq_fail_nomem(err, "a path", strlen(directory));
@@ -182,11 +191,9 @@ nq_status nq_crop_folder_survey(const char *directory, const nq_dataset *dataset
     if (fd < 0)
         return NQ_OK;
     nq_status status = nq_dataset_order(dataset, &order, err);
-    if (status == NQ_OK && read_at(fd, &header, sizeof header, 0) && is_whole(fd, &header) &&
-        header.records == dataset->count &&
-        memcmp(header.fingerprint, dataset->fingerprint, NQ_SHA256_BYTES) == 0) {
+    if (status == NQ_OK && nq_crop_file_fits(fd, dataset)) {
         survey s = {.dataset = dataset, .order = order};
-        for_each_entry(fd, header.records, survey_entry, &s);
+        for_each_entry(fd, (uint32_t)dataset->count, survey_entry, &s);
         *valid = s.valid;
         *stale = s.stale;
     }

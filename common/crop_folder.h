@@ -11,7 +11,6 @@ typedef struct {
     int64_t used_ns;           /* when a job last opened it, since 1970 */
     bool in_use;               /* a process has it open */
     bool sound;                /* the header is; what follows is unset where it is not */
-    uint8_t fingerprint[NQ_SHA256_BYTES];
     char name[NQ_CACHED_NAME]; /* of the dataset, for people */
     uint32_t records;
     uint32_t filled; /* records that the table has, of whatever images */
@@ -31,7 +30,7 @@ nq_status nq_crop_folder_survey(const char *directory, const nq_dataset *dataset
 nq_status nq_crop_folder_remove(const char *directory, const char *file, nq_error *err);
 
 /* The name of a dataset's cache. */
-void nq_crop_file_name(const uint8_t fingerprint[NQ_SHA256_BYTES], char file[NQ_SHA256_TEXT]);
+void nq_crop_file_name(const nq_dataset *dataset, char file[NQ_SHA256_TEXT]);
 
 /*
  * Bytes that may be added to `own`, a file of the folder. Where that is less than `want`, other

@@ -7,7 +7,7 @@
 
 #define NQ_CROP_FORMAT  1
 #define NQ_CROP_SUFFIX  ".crops"
-#define NQ_CROP_NAME    32   /* hex digits of the fingerprint that a file is named by */
+#define NQ_CROP_NAME    32   /* hex digits of the key that a file is named by */
 #define NQ_CROP_PAGE    4096 /* crops begin at a multiple of it */
 #define NQ_CROP_RECORDS (1u << 28)
 
@@ -15,7 +15,7 @@ typedef struct {
     char magic[8]; /* "NQCROPS\n" */
     uint32_t format, preprocessing;
     uint32_t records, crop_bytes;
-    uint8_t fingerprint[NQ_SHA256_BYTES]; /* of the dataset */
+    uint8_t key[NQ_SHA256_BYTES]; /* of the dataset: nq_crop_key() */
     char name[NQ_CACHED_NAME];
     uint32_t zero;
     uint32_t crc; /* of what stands before it */
@@ -32,8 +32,13 @@ typedef struct {
 
 typedef enum { NQ_CROP_ABSENT, NQ_CROP_PRESENT, NQ_CROP_STALE, NQ_CROP_DAMAGED } nq_crop_state;
 
+/* SHA-256 of the dataset's fingerprint and its folder's path: copies are datasets of their own. */
+void nq_crop_key(const nq_dataset *dataset, uint8_t key[NQ_SHA256_BYTES]);
+
 /* Whether the header is sound; whose it is is not asked. */
 bool nq_crop_header_sound(const nq_crop_header *header);
+/* Whether the open file is a cache of this dataset, whole and of this version. */
+bool nq_crop_file_fits(int fd, const nq_dataset *dataset);
 /* What an entry of the table says about the image of this identity. */
 nq_crop_state nq_crop_entry_state(const nq_crop_entry *entry, uint64_t identity);
 

@@ -412,7 +412,7 @@ nq_status nq_config_parse(const char *text, size_t size, const char *name, const
                           .queued_jobs = 100000,
                           .attempts = 3,
                           .stall_seconds = 900,
-                          .cache_limit_mb = 16384,
+                          .cache_limit_mb = 16000,
                           .cache_keep_free_mb = 1024,
                           .unreadable = NQ_UNREADABLE_FAIL};
     parser p = {

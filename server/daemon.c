@@ -3,6 +3,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/version.h"
+#include "server/cache_builder.h"
 #include "server/connection.h"
 #include "server/scheduler.h"
 #include <signal.h>
@@ -132,6 +133,8 @@ static void close_all(nq_daemon *d)
     d->stopping = d->closed = true;
     if (d->scheduler)
         nq_scheduler_close(d);
+    if (d->builder)
+        nq_cache_builder_close(d->builder);
     close_handle(&d->listener);
     for (int i = 0; i < NQ_SIGNALS; i++)
         close_handle(&d->signal_handles[i]);
@@ -144,7 +147,7 @@ static void close_all(nq_daemon *d)
 void nq_daemon_settle(nq_daemon *d)
 {
     if (!d->stopping || d->closed || d->outstanding > 0 || d->connections ||
-        !nq_scheduler_is_idle(d))
+        !nq_scheduler_is_idle(d) || !nq_cache_builder_is_idle(d->builder))
         return;
     close_all(d);
 }
@@ -153,6 +156,7 @@ static void on_patience_over(uv_timer_t *timer)
 {
     nq_daemon *d = timer->data;
     nq_scheduler_stop(d, true);
+    nq_cache_builder_stop(d->builder, true);
     for (nq_connection *c = d->connections, *next; c; c = next) {
         next = c->next;
         nq_connection_close(c);
@@ -170,6 +174,7 @@ static void stop(nq_daemon *d)
         unlink(d->config->socket);
     nq_connection_close_idle(d);
     nq_scheduler_stop(d, false);
+    nq_cache_builder_stop(d->builder, false);
     uv_timer_start(&d->patience, on_patience_over, PATIENCE_MS, 0);
     nq_daemon_settle(d);
 }
@@ -237,6 +242,8 @@ nq_status nq_daemon_run(const nq_config *config, nq_store *store, nq_error *err)
     if (status == NQ_OK)
         status = nq_scheduler_new(&d, err);
     if (status == NQ_OK)
+        status = nq_cache_builder_new(&d, &d.builder, err);
+    if (status == NQ_OK)
         status = nq_daemon_listen(&d, err);
     if (status == NQ_OK) {
         nq_log(NQ_LOG_INFO, "daemon_start", "version", "%s", NQ_VERSION, "pid", "%d", (int)getpid(),
@@ -250,6 +257,7 @@ nq_status nq_daemon_run(const nq_config *config, nq_store *store, nq_error *err)
     uv_run(&loop, UV_RUN_DEFAULT);
 cleanup:
     nq_scheduler_free(d.scheduler);
+    nq_cache_builder_free(d.builder);
     nq_input_cache_free(d.inputs);
     uv_loop_close(&loop);
     nq_log(NQ_LOG_INFO, "daemon_end", NULL);

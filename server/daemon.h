@@ -14,6 +14,7 @@
 typedef struct nq_daemon nq_daemon;
 typedef struct nq_connection nq_connection;
 typedef struct nq_scheduler nq_scheduler;
+typedef struct nq_cache_builder nq_cache_builder;
 
 #define NQ_SIGNALS 3
 
@@ -23,6 +24,7 @@ struct nq_daemon {
     nq_store_thread *store;
     nq_input_cache *inputs;
     nq_scheduler *scheduler;
+    nq_cache_builder *builder;
     nq_connection *connections; /* doubly linked */
     long connection_count;
     uv_pipe_t listener;

@@ -45,7 +45,7 @@ static json_t *float_artifact_json(const nq_slot *slot, const char *name, nq_err
     return value;
 }
 
-json_t *nq_cache_json(const nq_config *config)
+static json_t *cache_json(const nq_config *config)
 {
     return config->cache_limit_mb > 0
                ? json_pack("{s:s, s:I, s:I}", "directory", config->cache_directory, "limit",
@@ -63,7 +63,7 @@ static json_t *run_json(const nq_slot *slot, const nq_inputs *in, nq_error *err)
                      "calibration", place_json(&in->calibration), "quantized",
                      place_json(&in->quantized), "float_output",
                      float_artifact_json(slot, "output.txt", err), "float_logits",
-                     float_artifact_json(slot, "logits.npy", err), "cache", nq_cache_json(config),
+                     float_artifact_json(slot, "logits.npy", err), "cache", cache_json(config),
                      "dataset_stamp", slot->job.dataset_stamp, "threads", config->threads,
                      "memory_mb", config->memory_mb, "daemon_pid", (int)getpid());
 }
@@ -81,11 +81,24 @@ static json_t *job_json(const nq_slot *slot, const nq_inputs *in, json_t *spec, 
                      hash_json(job->quantized_sha256), "run", run_json(slot, in, err));
 }
 
+/* job.json; takes over `job`, which is NULL where memory was short. */
+static nq_status write_json(const nq_slot *slot, json_t *job, nq_error *err)
+{
+    char *path = nq_path_join(slot->folder, "job.json");
+    char *dump = job ? json_dumps(job, JSON_COMPACT) : NULL;
+    nq_status status = dump && path ? nq_file_write_atomic(path, dump, strlen(dump), err)
+                                    : nq_fail_nomem(err, "job.json", 0);
+    free(dump);
+    free(path);
+    json_decref(job);
+    return status;
+}
+
 static nq_status write_job(const nq_slot *slot, nq_error *err)
 {
     nq_spec spec;
     nq_inputs inputs = {0};
-    json_t *written = NULL, *job = NULL;
+    json_t *written = NULL;
     nq_error ignored = {0};
     const char *text = slot->job.spec;
     nq_status status = nq_json_parse(text, strlen(text), strlen(text), "spec", &written, err);
@@ -97,17 +110,8 @@ static nq_status write_job(const nq_slot *slot, nq_error *err)
         status = nq_fail(err, NQ_ERR_INPUT,
                          "model %s was a %s when the job was submitted and is a %s now",
                          slot->job.model, slot->job.arch, inputs.arch);
-    char *path = status == NQ_OK ? nq_path_join(slot->folder, "job.json") : NULL;
-    char *dump = NULL;
-    if (status == NQ_OK) {
-        job = job_json(slot, &inputs, written, &ignored);
-        dump = job ? json_dumps(job, JSON_COMPACT) : NULL;
-        status = dump && path ? nq_file_write_atomic(path, dump, strlen(dump), err)
-                              : nq_fail_nomem(err, "job.json", 0);
-    }
-    free(dump);
-    free(path);
-    json_decref(job);
+    if (status == NQ_OK)
+        status = write_json(slot, job_json(slot, &inputs, written, &ignored), err);
     json_decref(written);
     nq_inputs_free(&inputs);
     return status;
@@ -142,5 +146,27 @@ nq_status nq_slot_prepare(nq_slot *slot, nq_error *err)
     nq_status status = nq_dir_make(slot->folder, 0700, err);
     if (status == NQ_OK)
         status = write_job(slot, err);
+    return status == NQ_OK ? open_log(slot, err) : status;
+}
+
+nq_status nq_slot_prepare_cache(nq_slot *slot, const nq_config_dataset *dataset, nq_error *err)
+{
+    const nq_config *config = slot->daemon->config;
+    nq_inputs in = {0};
+    nq_status status = nq_dir_remove(slot->folder, err);
+    if (status == NQ_OK)
+        status = nq_dir_make(slot->folder, 0700, err);
+    if (status == NQ_OK)
+        status = nq_inputs_dataset(dataset, &in, err);
+    if (status == NQ_OK)
+        status = write_json(
+            slot,
+            json_pack("{s:i, s:i, s:s, s:{s:s}, s:{s:o, s:o, s:o, s:o, s:i, s:i, s:i}}", "format",
+                      NQ_JOB_FORMAT, "job", 0, "task", "cache", "dataset", "name", dataset->name,
+                      "run", "dataset", place_json(&in.dataset), "labels", place_json(&in.labels),
+                      "wnids", place_json(&in.wnids), "cache", cache_json(config), "threads",
+                      config->threads, "memory_mb", config->memory_mb, "daemon_pid", (int)getpid()),
+            err);
+    nq_inputs_free(&in);
     return status == NQ_OK ? open_log(slot, err) : status;
 }

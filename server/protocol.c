@@ -67,6 +67,13 @@ static const op_rule rules[NQ_OP_COUNT] = {
                            {{"dataset", TEXT, 1, NQ_SPEC_PATH}, {"model", TEXT, 1, NQ_SPEC_NAME}},
                            {0}},
     [NQ_OP_DIFF] = {"diff", {{"a", WHOLE, 1, INT64_MAX}, {"b", WHOLE, 1, INT64_MAX}}, {0}},
+    [NQ_OP_CACHE] = {"cache", {{"build", FLAG, 0, 0}}, {0}},
+    [NQ_OP_CACHE_BUILD] = {"cache_build", {{"dataset", TEXT, 1, NQ_SPEC_NAME}}, {"dataset"}},
+    [NQ_OP_CACHE_DROP] = {"cache_drop",
+                          {{"dataset", TEXT, 1, NQ_SPEC_PATH},
+                           {"stale", FLAG, 0, 0},
+                           {"all", FLAG, 0, 0}},
+                          {"dataset", "stale", "all"}},
 };
 
 const char *nq_op_name(nq_op op)

@@ -20,9 +20,12 @@ typedef enum {
     NQ_OP_MODELS,
     NQ_OP_DATASETS,
     NQ_OP_LEADERBOARD,
-    NQ_OP_DIFF
+    NQ_OP_DIFF,
+    NQ_OP_CACHE,
+    NQ_OP_CACHE_BUILD,
+    NQ_OP_CACHE_DROP
 } nq_op;
-#define NQ_OP_COUNT 14
+#define NQ_OP_COUNT 17
 
 #define NQ_LIST_MOST  10000 /* jobs in one reply of `list` */
 #define NQ_SPECS_MOST 10000 /* jobs in one submit */

@@ -130,6 +130,15 @@ static void describe(const nq_worker_end *end, char *out, size_t room)
     snprintf(out, room, "the worker could not be started: %s", end->text);
 }
 
+void nq_worker_end_text(const char *folder, const nq_worker_end *end, char *text, size_t room)
+{
+    char words[600];
+    describe(end, text, room);
+    last_words(folder, words, sizeof words);
+    size_t used = strlen(text);
+    snprintf(text + used, room - used, "%s", words);
+}
+
 static void say(nq_ending *ending, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(nq_ending *ending, const char *format, ...)
 {

@@ -23,6 +23,9 @@ typedef struct {
     char text[512];
 } nq_worker_end;
 
+/* One sentence about the end of the worker of `folder`, with the last words of its log. */
+void nq_worker_end_text(const char *folder, const nq_worker_end *end, char *text, size_t room);
+
 /* Exit status of a worker that finds its folder locked by another worker. */
 #define NQ_WORKER_LOCKED 3
 

@@ -29,6 +29,7 @@ struct nq_scheduler {
 
 static void try_claim(nq_scheduler *s);
 static void tell_queue(nq_slot *slot);
+static void worker_ended(nq_slot *slot);
 
 /* ---- waiting to be tried again ---- */
 
@@ -110,7 +111,7 @@ static void refuse(nq_slot *slot)
     if (!final) {
         slot->end = (nq_worker_end){.kind = NQ_END_START};
         snprintf(slot->end.text, sizeof slot->end.text, "%.500s", slot->err.text);
-        nq_slot_worker_ended(slot);
+        worker_ended(slot);
         return;
     }
     slot->ending = (nq_ending){.state = NQ_STATE_FAILED, .attempts = 1};
@@ -136,7 +137,7 @@ static void on_prepared(uv_work_t *work, int status)
         refuse(slot);
     else if (!nq_slot_spawn(slot)) {
         slot->state = NQ_SLOT_ENDING;
-        nq_slot_worker_ended(slot);
+        worker_ended(slot);
     }
     nq_daemon_stepped(d);
 }
@@ -280,7 +281,7 @@ static void on_reconciled(uv_work_t *work, int status)
     nq_daemon_stepped(d);
 }
 
-void nq_slot_worker_ended(nq_slot *slot)
+static void worker_ended(nq_slot *slot)
 {
     slot->work.data = slot;
     nq_daemon_queue(slot->daemon, &slot->work, reconcile, on_reconciled);
@@ -330,6 +331,7 @@ nq_status nq_scheduler_new(nq_daemon *daemon, nq_error *err)
     for (int i = 0; i < slots; i++) {
         nq_slot *slot = &s->slots[i];
         slot->daemon = daemon;
+        slot->ended = worker_ended;
         slot->log_fd = -1;
         slot->timer.data = slot->pause.data = slot;
         uv_timer_init(daemon->loop, &slot->timer);

@@ -25,8 +25,9 @@ typedef enum {
 typedef struct nq_slot nq_slot;
 struct nq_slot {
     nq_daemon *daemon;
+    void (*ended)(nq_slot *slot); /* the worker has ended as slot->end says */
     nq_slot_state state;
-    nq_job job;        /* its row as it was claimed */
+    nq_job job;        /* its row as it was claimed; its id is 0 where the worker has no job */
     int64_t float_job; /* whose labels it is compared with; 0: none */
     bool found;
     char *folder;
@@ -59,20 +60,17 @@ struct nq_slot {
 
 /* ---- the worker process (server/worker_process.c) ---- */
 
-/* Starts the worker of a prepared slot; `nq_slot_worker_ended` is called when it ends. On failure
- * slot->end says why. */
+/* Starts the worker of a prepared slot; slot->ended is called when it ends. On failure slot->end
+ * says why. */
 bool nq_slot_spawn(nq_slot *slot);
 /* SIGTERM now, SIGKILL a few seconds later. */
 void nq_slot_kill(nq_slot *slot, nq_kill_reason reason);
 void nq_slot_kill_at_once(nq_slot *slot);
-/* By the scheduler: the slot's worker has ended as slot->end says. */
-void nq_slot_worker_ended(nq_slot *slot);
-
 /* ---- the job's folder (server/job_folder.c), on the pool ---- */
 
 /* Makes the folder, job.json and worker.log of slot->job; sets log_fd. */
 nq_status nq_slot_prepare(nq_slot *slot, nq_error *err);
-/* `run.cache` of job.json. NULL: out of memory. */
-json_t *nq_cache_json(const nq_config *config);
+/* The same for the task of filling the crop cache of a dataset. The folder is made anew. */
+nq_status nq_slot_prepare_cache(nq_slot *slot, const nq_config_dataset *dataset, nq_error *err);
 
 #endif

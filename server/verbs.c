@@ -29,6 +29,9 @@ static void (*const verbs[NQ_OP_COUNT])(nq_call *call) = {
     [NQ_OP_DATASETS] = nq_verb_datasets,
     [NQ_OP_LEADERBOARD] = nq_verb_leaderboard,
     [NQ_OP_DIFF] = nq_verb_diff,
+    [NQ_OP_CACHE] = nq_verb_cache,
+    [NQ_OP_CACHE_BUILD] = nq_verb_cache_build,
+    [NQ_OP_CACHE_DROP] = nq_verb_cache_drop,
 };
 
 void nq_verb_run(nq_call *call)

@@ -25,5 +25,8 @@ void nq_verb_logs(nq_call *call);
 void nq_verb_datasets(nq_call *call);    /* verb_datasets.c */
 void nq_verb_leaderboard(nq_call *call); /* verb_leaderboard.c */
 void nq_verb_diff(nq_call *call);        /* verb_diff.c */
+void nq_verb_cache(nq_call *call);       /* verbs_cache.c */
+void nq_verb_cache_build(nq_call *call);
+void nq_verb_cache_drop(nq_call *call);
 
 #endif

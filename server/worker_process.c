@@ -117,7 +117,8 @@ static void on_progress(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
     double now = (double)uv_now(slot->daemon->loop) / 1000;
     if (n > 0 && nq_progress_feed(&slot->progress, buffer->base, (size_t)n, now) > 0) {
         slot->heard = uv_now(slot->daemon->loop);
-        nq_watch_changed(slot->daemon, slot->job.id, slot->job.group);
+        if (slot->job.id > 0)
+            nq_watch_changed(slot->daemon, slot->job.id, slot->job.group);
     }
     uv_read_stop(stream);
     uv_timer_start(&slot->pause, on_pause_over, PAUSE_MS, 0);
@@ -190,7 +191,7 @@ static nq_worker_end describe_end(const nq_slot *slot, int64_t status, int signa
 static void on_pipe_closed(uv_handle_t *handle)
 {
     nq_slot *slot = handle->data;
-    nq_slot_worker_ended(slot);
+    slot->ended(slot);
 }
 
 static void on_process_closed(uv_handle_t *handle)

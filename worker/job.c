@@ -154,9 +154,8 @@ static nq_crop_cache *open_cache(const job_run *r)
     nq_error why = {0};
     nq_crop_cache *cache = NULL;
     const nq_job_file *job = r->job;
-    const char *name = *job->spec.dataset_path ? job->spec.dataset_path : job->spec.dataset;
-    if (job->cache.directory &&
-        nq_crop_cache_open(&job->cache, &r->dataset, name, r->count, &cache, &why) != NQ_OK)
+    if (job->cache.directory && nq_crop_cache_open(&job->cache, &r->dataset, job->dataset_name,
+                                                   r->count, &cache, &why) != NQ_OK)
         nq_log(NQ_LOG_WARN, "cache_unused", "why", "%s", why.text, NULL);
     return cache;
 }
@@ -165,11 +164,9 @@ static void close_cache(job_run *r, nq_crop_cache *cache)
 {
     if (!cache)
         return;
-    nq_crop_counts c = r->crops = nq_crop_cache_counts(cache);
+    r->crops = nq_crop_cache_counts(cache);
     r->has_cache = true;
-    nq_log(NQ_LOG_INFO, "cache", "read", "%lld", (long long)c.read, "absent", "%lld",
-           (long long)c.absent, "stale", "%lld", (long long)c.stale, "damaged", "%lld",
-           (long long)c.damaged, "stored", "%lld", (long long)c.stored, NULL);
+    nq_crop_counts_log(&r->crops);
     nq_crop_cache_close(cache);
 }
 

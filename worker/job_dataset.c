@@ -32,6 +32,6 @@ nq_status nq_job_load_dataset(const nq_job_file *job, nq_dataset *dataset, uint3
         return nq_fail(
             err, NQ_ERR_INPUT,
             "the images of dataset %s changed since the job was submitted: submit it again",
-            job->spec.dataset);
+            job->dataset_name);
     return nq_dataset_order(dataset, order, err);
 }

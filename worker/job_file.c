@@ -52,14 +52,28 @@ static nq_status take_int(const json_t *object, const char *key, long long low, 
     return NQ_OK;
 }
 
+/* What the worker shall do: score (absent), or fill the crop cache. */
+static nq_status take_task(const json_t *root, nq_job_file *job, nq_error *err)
+{
+    const json_t *task = json_object_get(root, "task");
+    const char *name = json_string_value(task);
+    job->fill_cache = name && strcmp(name, "cache") == 0;
+    if (task && !job->fill_cache)
+        return nq_fail(err, NQ_ERR_INPUT, "job.json: task is not \"cache\"");
+    return job->fill_cache ? NQ_OK
+                           : nq_spec_resolve(json_object_get(root, "spec"), &job->spec, err);
+}
+
 static nq_status take_frozen(const json_t *root, nq_job_file *job, nq_error *err)
 {
     const json_t *checkpoint = json_object_get(root, "checkpoint");
     const json_t *dataset = json_object_get(root, "dataset");
     const char *arch = json_string_value(json_object_get(checkpoint, "arch"));
-    if (!arch || strlen(arch) >= sizeof job->arch)
+    const char *name = json_string_value(json_object_get(dataset, "name"));
+    if (!job->fill_cache && (!arch || strlen(arch) >= sizeof job->arch))
         return nq_fail(err, NQ_ERR_INPUT, "job.json: checkpoint.arch is missing");
-    snprintf(job->arch, sizeof job->arch, "%s", arch);
+    snprintf(job->arch, sizeof job->arch, "%s", arch ? arch : "");
+    snprintf(job->dataset_name, sizeof job->dataset_name, "%s", name ? name : "");
     long long bytes = 0, images = 0;
     nq_status status = take_hash(checkpoint, "checkpoint", "sha256", job->checkpoint_sha256, err);
     if (status == NQ_OK)
@@ -131,7 +145,7 @@ static nq_status take_run(const json_t *run, nq_job_file *job, nq_error *err)
     job->threads = (int)threads;
     job->memory_mb = (int)memory;
     job->daemon_pid = (long)pid;
-    if (status == NQ_OK && !job->checkpoint.root)
+    if (status == NQ_OK && !job->fill_cache && !job->checkpoint.root)
         return nq_fail(err, NQ_ERR_INPUT, "job.json: run.checkpoint is missing");
     if (status == NQ_OK && !job->dataset.root)
         return nq_fail(err, NQ_ERR_INPUT, "job.json: run.dataset is missing");
@@ -166,7 +180,7 @@ nq_status nq_job_file_read(const char *dir, nq_job_file *job, nq_error *err)
         status = take_int(root, "job", 0, 1 << 30, &id, err);
     job->id = (int)id;
     if (status == NQ_OK)
-        status = nq_spec_resolve(json_object_get(root, "spec"), &job->spec, err);
+        status = take_task(root, job, err);
     if (status == NQ_OK)
         status = take_hash(root, "job", "fingerprint", job->fingerprint, err);
     if (status == NQ_OK)

@@ -15,6 +15,7 @@ typedef struct {
 
 typedef struct {
     int id;
+    bool fill_cache; /* "task":"cache": the dataset's crops alone; no spec, no checkpoint */
     nq_spec spec;
     char fingerprint[NQ_SHA256_TEXT];
     /* Frozen at submit; the worker refuses what changed since. Empty text: nothing to hold to. */
@@ -23,6 +24,7 @@ typedef struct {
     uint64_t checkpoint_bytes;
     char calibration_sha256[NQ_SHA256_TEXT];
     char quantized_sha256[NQ_SHA256_TEXT];
+    char dataset_name[NQ_SPEC_PATH]; /* for people */
     char dataset_fingerprint[NQ_SHA256_TEXT];
     uint64_t dataset_images;
     /* `run`: outside the fingerprint. */

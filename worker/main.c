@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/version.h"
+#include "worker/fill_cache.h"
 #include "worker/job.h"
 
 #include <errno.h>
@@ -130,7 +131,8 @@ static int run(const char *dir)
         status = open_log(dir, &err);
     nq_progress_open(&report);
     if (status == NQ_OK)
-        status = nq_job_run(dir, &job, &report, &err);
+        status = job.fill_cache ? nq_cache_fill(&job, &report, &err)
+                                : nq_job_run(dir, &job, &report, &err);
     nq_job_file_free(&job);
     if (status == NQ_OK)
         return EXIT_DONE;

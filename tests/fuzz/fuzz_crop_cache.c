@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char folder[] = "/tmp/netq-fuzz-XXXXXX";
 static nq_image_file images[2] = {{.identity = 1}, {.identity = 2}};
-static nq_dataset dataset = {.images = images, .count = 2};
+static nq_dataset dataset = {.root = "/fuzz", .path = "", .images = images, .count = 2};
 
 static void remove_folder(void)
 {
@@ -40,7 +40,7 @@ static void write_file(const uint8_t *data, size_t size)
 {
     char name[NQ_SHA256_TEXT];
     nq_error err = {0};
-    nq_crop_file_name(dataset.fingerprint, name);
+    nq_crop_file_name(&dataset, name);
     char *path = nq_path_join(folder, name);
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
     if (fd < 0 || nq_file_write_all(fd, data + 1, size - 1, path, &err) != NQ_OK ||

@@ -4,8 +4,10 @@ import glob
 import json
 import os
 import shutil
+import subprocess
+import time
 
-from tap import BUILD, SOURCE, Daemon, run, test
+from tap import BUILD, SOURCE, Daemon, refused, run, test, until
 
 WORKER = os.path.join(BUILD, "netq-worker")
 DEMO = os.path.join(SOURCE, "tests/data/demo")
@@ -147,6 +149,139 @@ def limit():
         assert os.stat(d.cache_file()).st_blocks * 512 <= 1000000
         got, cache = d.job_on_demo()
         assert 0 < cache["read"] <= 6 and got == want, cache
+
+
+def row(d, name="demo"):
+    (found,) = [c for c in d.ask("cache")["caches"] if c["dataset"] == name]
+    return found
+
+
+def built(d):
+    """Waits until nothing is being built; how it ended."""
+    def over():
+        build = d.ask("cache", build=True)["build"]
+        return build if build["state"] != "running" else None
+    return until(over, 60, "the cache to be built")
+
+
+@test("cache_build decodes everything, and the first job reads it")
+def build():
+    with Demo() as d:
+        assert d.ask("cache")["build"] is None
+        assert (row(d)["state"], row(d)["cached"], row(d)["images"]) == ("none", 0, IMAGES)
+        assert d.ask("cache_build", dataset="demo")["building"] == "demo"
+        assert built(d) == {"dataset": "demo", "state": "done", "progress": None, "message": None}
+        there = row(d)
+        assert (there["state"], there["cached"], there["stale"]) == ("valid", IMAGES, 0), there
+        assert there["bytes"] >= IMAGES * CROP and there["file"] == os.path.basename(d.cache_file()), there
+        assert d.ask("cache")["bytes"] == there["bytes"]
+        _, cache = d.job_on_demo()
+        assert counts(cache) == (IMAGES, 0, 0, 0, 0), cache
+        assert d.ask("list")["counts"].get("done") == 1
+
+
+@test("cache tells what is partial, stale, damaged or of another folder")
+def states():
+    with Demo() as d:
+        d.job_on_demo(limit=3)
+        assert (row(d)["state"], row(d)["cached"]) == ("partial", 3)
+        paths = glob.glob(d.path("demo", "*", "*"))
+        for path in paths:
+            os.utime(path)
+        assert (row(d)["state"], row(d)["cached"], row(d)["stale"]) == ("stale", 0, 3)
+        with open(paths[0], "ab") as f:
+            f.write(b"\0")  # another size: another fingerprint
+        kinds = sorted((c["dataset"], c["state"], c["stale"]) for c in d.ask("cache")["caches"])
+        assert kinds == [("demo", "none", 0), ("demo", "stale", 3), ("images", "none", 0)], kinds
+        d.ask("cache_drop", stale=True)
+        assert not glob.glob(os.path.join(d.state, "cache", "*"))
+        copy = os.path.join(d.share, "copy")
+        shutil.copytree(d.path("demo"), copy)
+        n = d.submit("demo", spec={"calibrate": {"samples": 8}, "dataset_path": copy, "limit": 2})
+        assert d.wait(n, seconds=120)["state"] == "done"
+        assert row(d)["state"] == "none" and [c["state"] for c in d.ask("cache")["caches"]][-1] == "other"
+        assert d.ask("cache_drop", dataset=copy)["dropped"][0]["dataset"] == copy
+        time.sleep(2.1)  # the daemon remembers a listing for two seconds
+        d.job_on_demo(limit=2)
+        os.truncate(d.cache_file(), 77)
+        assert row(d)["state"] == "damaged"
+        assert len(d.ask("cache_drop", stale=True)["dropped"]) == 1
+        shutil.rmtree(d.path("demo"))
+        assert row(d)["state"] == "unknown" and "demo" in row(d)["warning"], row(d)
+
+
+@test("cache_drop takes what it is told to, also while a job reads it")
+def drop():
+    with Demo() as d:
+        want, _ = d.job_on_demo()
+        assert d.ask("cache_drop", dataset="images")["dropped"] == []
+        (gone,) = d.ask("cache_drop", dataset="demo")["dropped"]
+        assert gone["dataset"] == "demo" and gone["bytes"] >= IMAGES * CROP
+        assert not os.listdir(os.path.join(d.state, "cache"))
+        n = d.submit("demo", spec={"calibrate": {"samples": 8}, "dataset": "demo"})
+        until(lambda: os.listdir(os.path.join(d.state, "cache")), what="the cache")
+        d.ask("cache_drop", all=True)
+        assert d.wait(n, seconds=120)["state"] == "done"
+        with d.client() as c:
+            assert c.get(job=n)[1] == want[0]
+
+
+@test("building says why it could not, and one dataset is built at a time")
+def cannot():
+    with Demo("keep_free_mb = 1\nlimit_mb = 1") as d:
+        refused("missing", "names no dataset nope", d.ask, "cache_build", dataset="nope")
+        refused("bad_request", "needs dataset", d.ask, "cache_build")
+        refused("bad_request", "cache_drop: takes", d.ask, "cache_drop", all=True, stale=True)
+        d.ask("cache_build", dataset="demo")
+        end = built(d)
+        assert end["state"] == "failed" and "the crop cache is full" in end["message"], end
+        d.ask("cache_build", dataset="images")  # no true JPEG among them: named in the log, kept for the jobs
+        assert built(d)["state"] == "done"
+        assert row(d, "images")["cached"] == 0
+        shutil.rmtree(d.path("images"))
+        d.ask("cache_build", dataset="images")
+        end = built(d)
+        assert end["state"] == "failed" and "images" in end["message"], end
+    with Demo("limit_mb = 0") as d:
+        refused("wrong_state", "limit_mb", d.ask, "cache_build", dataset="demo")
+
+
+@test("a stop while building ends the builder; what it made is there")
+def stop():
+    with Demo() as d:
+        for _ in range(3):
+            d.ask("cache_build", dataset="demo")
+            d.ask("cache_build", dataset="demo")  # the same: no error
+            until(lambda: glob.glob(os.path.join(d.state, "cache", "*.crops")), what="the cache")
+            d.stop()
+            d.start()
+        d.ask("cache_build", dataset="demo")
+        assert built(d)["state"] == "done" and row(d)["state"] == "valid"
+        d.ask("cache_build", dataset="demo")
+        d.kill()
+        d.start()
+        assert d.ask("cache")["build"] is None and row(d)["cached"] == IMAGES
+
+
+@test("netqctl cache shows, builds and drops")
+def client():
+    with Demo() as d:
+        def netqctl(*arguments):
+            done = subprocess.run([os.path.join(BUILD, "netqctl"), "--socket", d.socket, "cache", *arguments],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            return done.returncode, done.stdout, done.stderr
+        assert netqctl("build", "demo", "--wait") == (0, "built demo\n", "")
+        code, out, _ = netqctl()
+        assert code == 0 and "demo     valid  %d/%d" % (IMAGES, IMAGES) in out, out
+        assert " of at most 16.00 GB in " in out, out
+        code, out, _ = netqctl("show", "--json")
+        assert code == 0 and json.loads(out)["caches"][0]["cached"] == IMAGES, out
+        code, out, _ = netqctl("drop", "demo")
+        assert code == 0 and out.startswith("dropped demo, "), out
+        assert netqctl("drop", "--all") == (0, "", "netqctl: there was nothing to drop\n")
+        for wrong in (("drop",), ("build",), ("show", "demo"), ("mend",), ("drop", "demo", "--all")):
+            assert netqctl(*wrong)[0] == 2, wrong
+        assert netqctl("build", "nope")[0] == 1
 
 
 run()

@@ -22,7 +22,7 @@ static nq_dataset dataset;
 /* A dataset of that many images, told from others by `seed`. */
 static void make_dataset(uint8_t seed, size_t count)
 {
-    dataset = (nq_dataset){.images = images, .count = count};
+    dataset = (nq_dataset){.root = "/data", .path = "set", .images = images, .count = count};
     memset(dataset.fingerprint, seed, sizeof dataset.fingerprint);
     for (size_t i = 0; i < count; i++)
         images[i] = (nq_image_file){.identity = 1000u * seed + i};
@@ -77,7 +77,7 @@ static bool comes_back(nq_crop_cache *cache, uint32_t record)
 static char *path_of_cache(void)
 {
     char name[NQ_SHA256_TEXT];
-    nq_crop_file_name(dataset.fingerprint, name);
+    nq_crop_file_name(&dataset, name);
     return nq_path_join(root, name);
 }
 
@@ -147,6 +147,15 @@ static void another_dataset_is_another_file(void **state)
     assert_false(comes_back(cache, 0));
     nq_crop_cache_close(cache);
     make_dataset(1, IMAGES);
+    cache = open_cache();
+    assert_true(comes_back(cache, 0));
+    nq_crop_cache_close(cache);
+    dataset.path = "copy"; /* of the same names and sizes, elsewhere */
+    cache = open_cache();
+    assert_false(comes_back(cache, 0));
+    nq_crop_cache_close(cache);
+    dataset.root = "/data/set"; /* the same folder, found another way */
+    dataset.path = "";
     cache = open_cache();
     assert_true(comes_back(cache, 0));
     nq_crop_cache_close(cache);
@@ -297,15 +306,21 @@ static void the_longest_unused_goes(void **state)
     assert_true(comes_back(cache, 0));
     assert_ok(nq_crop_folder_list(root, &files, &count, &err), &err);
     assert_int_equal(count, 3);
-    assert_int_equal(files[0].fingerprint[0], 1);
-    assert_int_equal(files[1].fingerprint[0], 3);
-    assert_int_equal(files[2].fingerprint[0], 4);
-    assert_true(files[0].in_use);
-    assert_false(files[1].in_use);
-    assert_string_equal(files[0].name, "pictures");
-    assert_int_equal(files[0].filled, IMAGES);
-    assert_int_equal(files[2].filled, 1);
-    assert_true(files[0].bytes >= IMAGES * NQ_CACHED_CROP);
+    for (uint8_t seed = 1; seed <= 4; seed++) {
+        char name[NQ_SHA256_TEXT];
+        make_dataset(seed, IMAGES);
+        nq_crop_file_name(&dataset, name);
+        size_t i = 0;
+        while (i < count && strcmp(files[i].file, name) != 0)
+            i++;
+        assert_int_equal(i < count, seed != 2);
+        if (seed == 2)
+            continue;
+        assert_int_equal(files[i].in_use, seed != 3);
+        assert_string_equal(files[i].name, "pictures");
+        assert_int_equal(files[i].filled, seed == 4 ? 1 : IMAGES);
+        assert_true(seed == 4 || files[i].bytes >= IMAGES * NQ_CACHED_CROP);
+    }
     free(files);
     nq_crop_cache_close(cache);
     nq_crop_cache_close(busy);

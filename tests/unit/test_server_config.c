@@ -25,7 +25,7 @@ static void defaults(void **state)
     assert_int_equal(c.stall_seconds, 900);
     assert_int_equal(c.memory_mb, 0);
     assert_int_equal(c.keep_days, 0);
-    assert_int_equal(c.cache_limit_mb, 16384);
+    assert_int_equal(c.cache_limit_mb, 16000);
     assert_int_equal(c.cache_keep_free_mb, 1024);
     assert_int_equal(c.log_level, NQ_LOG_INFO);
     assert_int_equal(c.unreadable, NQ_UNREADABLE_FAIL);
