@@ -10,6 +10,8 @@
     void nq_dense_run_##isa(const nq_conv *op, const void *packed, nq_rows rows,                   \
                             const uint8_t *in, size_t in_pitch, uint8_t *out, size_t out_pitch,    \
                             void *scratch);
+NQ_DENSE_DECLARE(avx2)
+NQ_DENSE_DECLARE(avxvnni)
 NQ_DENSE_DECLARE(avx512vnni)
 
 #endif
