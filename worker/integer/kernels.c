@@ -6,8 +6,6 @@
 extern const nq_kernels nq_kernels_c;
 #ifdef __x86_64__
 /* Weak: a compiler without the instruction set may leave the file out. */
-extern const nq_kernels nq_kernels_c_avx2 __attribute__((weak));
-extern const nq_kernels nq_kernels_c_avx512 __attribute__((weak));
 extern const nq_kernels nq_kernels_avx2 __attribute__((weak));
 extern const nq_kernels nq_kernels_avxvnni __attribute__((weak));
 extern const nq_kernels nq_kernels_avx512vnni __attribute__((weak));
@@ -17,8 +15,9 @@ extern const nq_kernels nq_kernels_avx512vnni __attribute__((weak));
 static const nq_kernels *const tables[] = {
     &nq_kernels_c,
 #ifdef __x86_64__
-    &nq_kernels_c_avx2,  &nq_kernels_c_avx512,   &nq_kernels_avx2,
-    &nq_kernels_avxvnni, &nq_kernels_avx512vnni,
+    &nq_kernels_avx2,
+    &nq_kernels_avxvnni,
+    &nq_kernels_avx512vnni,
 #endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
