@@ -44,6 +44,22 @@ static char *working_directory(void)
     return getcwd(NULL, 0);
 }
 
+int nq_specfile_overlay(json_t *spec, const json_t *over)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)over, key, value)
+    {
+        json_t *below = json_object_get(spec, key);
+        int failed = json_is_object(value) && json_is_object(below)
+                         ? json_object_update(below, value)
+                         : json_object_set(spec, key, value);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
 char *nq_absolute_path(const char *path)
 {
     char *directory = *path == '/' ? strdup("") : working_directory();

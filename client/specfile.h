@@ -11,6 +11,9 @@
 /* Reads a spec file, "-" for standard input. The caller owns *spec. */
 nq_status nq_specfile_load(const char *path, json_t **spec, nq_error *err);
 
+/* Puts the members of `over` over those of `spec`, one level deep. 0, or -1 when out of memory. */
+int nq_specfile_overlay(json_t *spec, const json_t *over);
+
 /*
  * An absolute path for `path`, which is taken from the working directory (as $PWD names it, if that
  * is right, so that a root which is a symbolic link stays recognisable); "." and ".." parts are

@@ -3,46 +3,28 @@
 #include "client/job.h"
 #include "client/quantized.h"
 #include "client/specfile.h"
+#include "client/submission.h"
 #include "client/submit_options.h"
 #include "client/table.h"
 #include "client/verbs.h"
 #include "client/waiting.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 /* ---- the request ---- */
 
-/* Puts the members of `flags` over those of `spec`, one level deep. */
-static int overlay(json_t *spec, const json_t *flags)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)flags, key, value)
-    {
-        json_t *below = json_object_get(spec, key);
-        int failed = json_is_object(value) && json_is_object(below)
-                         ? json_object_update(below, value)
-                         : json_object_set(spec, key, value);
-        if (failed)
-            return failed;
-    }
-    return 0;
-}
-
 static nq_status written_spec(const nq_submit_input *input, json_t **spec, nq_error *err)
 {
-    const char *file = input->base.count > 0 ? input->base.arguments[0] : input->file;
+    const char *file = input->base.count > 0 ? input->base.arguments[0] : input->options.file;
     nq_status status = NQ_OK;
     *spec = NULL;
     if (file)
         status = nq_specfile_load(file, spec, err);
     else
         *spec = json_object();
-    if (status == NQ_OK && (!*spec || overlay(*spec, input->flags) != 0))
+    if (status == NQ_OK && (!*spec || nq_specfile_overlay(*spec, input->flags) != 0))
         status = nq_fail_nomem(err, "the spec", 0);
     if (status == NQ_OK)
         status = nq_specfile_make_absolute(*spec, err);
@@ -116,17 +98,8 @@ static nq_status send_submit(nq_client *client, const nq_submit_input *input, js
     json_t *request = NULL;
     nq_status status = build_request(client, input, &request, err);
     if (status == NQ_OK)
-        status = nq_client_connect(client, err);
-    if (status != NQ_OK) {
-        json_decref(request);
-        return status;
-    }
-    json_t *again = json_deep_copy(request);
-    status = nq_client_ask(client, request, reply, err);
-    if (status != NQ_OK && client->lost && again && !input->dry_run &&
-        nq_client_reconnect(client, err) == NQ_OK)
-        return nq_client_ask(client, again, reply, err);
-    json_decref(again);
+        return nq_submission_send(client, request, reply, err);
+    json_decref(request);
     return status;
 }
 
@@ -168,20 +141,6 @@ static nq_status print_plans(nq_client *client, json_t *reply, nq_error *err)
     return NQ_OK;
 }
 
-/* What to wait for, and its text: "12" or "g3". */
-static nq_status target_of(const json_t *reply, nq_target *target, char text[NQ_TEXT],
-                           nq_error *err)
-{
-    const json_t *jobs = json_object_get(reply, "jobs");
-    long long group = nq_view_int(reply, "group", -1);
-    const json_t *first = json_array_get(jobs, 0);
-    if (!json_is_integer(first))
-        return nq_fail(err, NQ_ERR_INTERNAL, "the daemon's reply to submit names no job");
-    *target = (nq_target){group >= 0, group >= 0 ? group : json_integer_value(first)};
-    snprintf(text, NQ_TEXT, "%s%lld", target->group ? "g" : "", target->id);
-    return NQ_OK;
-}
-
 static void print_submitted(nq_client *client, const nq_submit_input *input, json_t *reply,
                             const char *name)
 {
@@ -202,30 +161,11 @@ static void print_submitted(nq_client *client, const nq_submit_input *input, jso
     fflush(client->out);
 }
 
-/* ---- waiting ---- */
-
-static char interrupted_text[300];
-
-static void interrupted(int signal_number)
-{
-    ssize_t written = write(STDERR_FILENO, interrupted_text, strlen(interrupted_text));
-    (void)written;
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-}
-
 static int wait_for(nq_client *client, nq_target target, const char *name)
 {
     nq_error err = {0};
     json_t *ended = json_array();
-    snprintf(interrupted_text, sizeof interrupted_text,
-             "\nnetqctl: %s goes on without this terminal (netqctl wait %s, netqctl cancel %s)\n",
-             name, name, name);
-    signal(SIGINT, interrupted);
-    nq_progress *progress = nq_progress_for(client->messages);
-    nq_status status = nq_wait_target(client, target, progress, ended, &err);
-    nq_progress_end(progress);
-    signal(SIGINT, SIG_DFL);
+    nq_status status = nq_submission_wait(client, target, name, ended, &err);
     return nq_wait_finish(client, status, ended, &err);
 }
 
@@ -239,7 +179,7 @@ static int submit(nq_client *client, const nq_submit_input *input)
     if (status == NQ_OK && input->dry_run)
         status = print_plans(client, reply, &err);
     else if (status == NQ_OK)
-        status = target_of(reply, &target, name, &err);
+        status = nq_submission_target(reply, &target, name, &err);
     if (status == NQ_OK && !input->dry_run)
         print_submitted(client, input, reply, name);
     json_decref(reply);

@@ -3,10 +3,11 @@
 #define NQ_CLIENT_SUBMIT_OPTIONS_H
 
 #include "client/client.h"
+#include "client/spec_options.h"
 
 typedef struct {
     nq_verb_input base;
-    const char *file;
+    nq_spec_options options;
     json_t *flags;  /* what the flags set, as a spec */
     json_t *models; /* array: each --model */
     bool wait, parsable, dry_run, hold;
