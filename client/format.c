@@ -46,7 +46,8 @@ static bool is_safe(long c)
 {
     bool directional = c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
                        (c >= 0x2066 && c <= 0x2069);
-    return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && !directional;
+    bool no_character = (c & 0xfffe) == 0xfffe;
+    return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && !directional && !no_character;
 }
 
 void nq_format_clean(const char *text, char *clean, size_t size)

@@ -2,6 +2,7 @@
 
 const nq_verb nq_verbs[] = {
     {"submit", "[SPEC.json]", "queue a job, or a group of them", nq_verb_submit},
+    {"sweep", "[SPEC.json]", "run a grid of jobs and compare them", nq_verb_sweep},
     {"status", "[JOB|gN]", "what runs and waits, or one job in detail", nq_verb_status},
     {"watch", "[JOB|gN]", "follow jobs as they change", nq_verb_watch},
     {"wait", "JOB|gN...", "wait for the end; exits with the result", nq_verb_wait},

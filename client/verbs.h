@@ -19,6 +19,7 @@ int nq_verb_release(nq_client *client, int argc, char **argv);
 int nq_verb_spec(nq_client *client, int argc, char **argv);
 int nq_verb_status(nq_client *client, int argc, char **argv);
 int nq_verb_submit(nq_client *client, int argc, char **argv);
+int nq_verb_sweep(nq_client *client, int argc, char **argv);
 int nq_verb_wait(nq_client *client, int argc, char **argv);
 int nq_verb_watch(nq_client *client, int argc, char **argv);
 
