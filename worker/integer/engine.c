@@ -133,12 +133,13 @@ static void run_probed(const nq_engine *e, const nq_task *t, nq_rows rows, const
 }
 
 /* Where a task's row lies, in a stripe of its reader's unit. */
-static uint8_t *row_of(const nq_engine *e, const nq_unit *unit, const nq_stripe *stripe, int task,
-                       int row)
+static uint8_t *row_of(const nq_engine *e, const nq_unit *unit, const nq_stripe *stripe, int image,
+                       int task, int row)
 {
     const nq_task *t = &e->plan->tasks[task];
     int base = task >= unit->first ? stripe[task - unit->first].base : 0;
-    return e->arena + t->offset + (size_t)(row - base) * nq_task_row_bytes(t);
+    return e->arena + t->offset + (size_t)image * t->image_bytes +
+           (size_t)(row - base) * nq_task_row_bytes(t);
 }
 
 /* Moves what is still to be read to the buffer's beginning. */
@@ -150,30 +151,53 @@ static void give_up_rows(const nq_engine *e, const nq_task *t, const nq_stripe *
             (size_t)(now->rows.first - now->base) * row);
 }
 
-static void run_stripe(const nq_engine *e, const nq_unit *unit, int n, const uint8_t *crop)
+/* A task's part of a stripe: `rows` are the stripe's, or those of several images. */
+static void run_rows(const nq_engine *e, const nq_unit *unit, const nq_stripe *stripe, int image,
+                     int task, nq_rows rows, const uint8_t *crop)
 {
-    const nq_stripe *stripe = unit->stripe + (size_t)n * (size_t)unit->count;
-    for (int i = 0; i < unit->count; i++) {
-        const nq_task *t = &e->plan->tasks[unit->first + i];
-        const nq_rows rows = stripe[i].rows;
-        if (rows.count == 0 || (e->probe.nodes && !e->probe.nodes[t->step]))
-            continue;
-        if (n > 0 && stripe[i].base > stripe[i - unit->count].base)
-            give_up_rows(e, t, &stripe[i], stripe[i - unit->count].base);
-        int first = nq_rows_read(&t->window, rows).first;
-        tensor in[NQ_NODE_INPUTS] = {{crop + (size_t)(first * NQ_CROP) * 3, 3}};
-        for (int k = 0; k < t->inputs; k++)
-            in[k] = (tensor){row_of(e, unit, stripe, t->input[k], first) + t->first_channel[k],
-                             (size_t)e->plan->tasks[t->input[k]].channels};
-        run_probed(e, t, rows, in, row_of(e, unit, stripe, unit->first + i, rows.first));
-    }
+    const nq_task *t = &e->plan->tasks[task];
+    int first = nq_rows_read(&t->window, rows).first;
+    tensor in[NQ_NODE_INPUTS] = {{crop + (size_t)(first * NQ_CROP) * 3, 3}};
+    if (e->probe.nodes && !e->probe.nodes[t->step])
+        return;
+    for (int k = 0; k < t->inputs; k++)
+        in[k] = (tensor){row_of(e, unit, stripe, image, t->input[k], first) + t->first_channel[k],
+                         (size_t)e->plan->tasks[t->input[k]].channels};
+    run_probed(e, t, rows, in, row_of(e, unit, stripe, image, task, rows.first));
+}
+
+static void run_unit(const nq_engine *e, const nq_unit *unit, int image, const uint8_t *crop)
+{
+    const nq_stripe *stripe = unit->stripe;
+    for (int n = 0; n < unit->stripes; n++, stripe += unit->count)
+        for (int i = 0; i < unit->count; i++) {
+            if (stripe[i].rows.count == 0)
+                continue;
+            if (n > 0 && stripe[i].base > stripe[i - unit->count].base)
+                give_up_rows(e, &e->plan->tasks[unit->first + i], &stripe[i],
+                             stripe[i - unit->count].base);
+            run_rows(e, unit, stripe, image, unit->first + i, stripe[i].rows, crop);
+        }
+}
+
+/* A batched task, for all images. */
+static void run_batched(const nq_engine *e, const nq_unit *unit, int images)
+{
+    const nq_task *t = &e->plan->tasks[unit->first];
+    if (nq_task_is_flat(e->plan, t))
+        run_rows(e, unit, unit->stripe, 0, unit->first, (nq_rows){0, images * t->height}, NULL);
+    else
+        for (int i = 0; i < images; i++)
+            run_unit(e, unit, i, NULL);
 }
 
 const uint8_t *nq_engine_run_unit(nq_engine *engine, int unit, const uint8_t *crop)
 {
     const nq_unit *u = &engine->plan->units[unit];
-    for (int n = 0; n < u->stripes; n++)
-        run_stripe(engine, u, n, crop);
+    if (u->first < engine->plan->batched)
+        run_unit(engine, u, 0, crop);
+    else
+        run_batched(engine, u, 1);
     return engine->arena + engine->plan->tasks[u->first + u->count - 1].offset;
 }
 
@@ -181,12 +205,13 @@ void nq_engine_run(nq_engine *engine, const uint8_t *crops, int n, uint8_t *logi
 {
     const nq_plan *plan = engine->plan;
     const nq_task *last = &plan->tasks[plan->task_count - 1];
-    for (int i = 0; i < n; i++) {
-        for (int u = 0; u < plan->unit_count; u++)
-            nq_engine_run_unit(engine, u, crops + (size_t)i * NQ_CROP_BYTES);
-        memcpy(logits + (size_t)i * (size_t)last->channels, engine->arena + last->offset,
-               (size_t)last->channels);
-    }
+    int u = 0;
+    for (int i = 0; i < n; i++)
+        for (u = 0; u < plan->unit_count && plan->units[u].first < plan->batched; u++)
+            run_unit(engine, &plan->units[u], i, crops + (size_t)i * NQ_CROP_BYTES);
+    for (; u < plan->unit_count; u++)
+        run_batched(engine, &plan->units[u], n);
+    memcpy(logits, engine->arena + last->offset, (size_t)n * (size_t)last->channels);
 }
 
 void nq_engine_set_probe(nq_engine *engine, nq_engine_probe probe)

@@ -174,7 +174,7 @@ static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, size_t *scr
 }
 
 /* A task's buffer is in use from its first to its last reader's; within a unit of several stripes
- * all are in use all the time. */
+ * all are in use all the time, and what batched tasks read, from the first image to the last. */
 static void describe_buffers(const nq_plan *plan, nq_span *spans)
 {
     for (int u = 0; u < plan->unit_count; u++) {
@@ -186,6 +186,10 @@ static void describe_buffers(const nq_plan *plan, nq_span *spans)
             spans[task] = (nq_span){.bytes = (size_t)unit->buffer_rows[i] * nq_task_row_bytes(t),
                                     .first = unit->stripes > 1 ? unit->first : task,
                                     .last = end};
+            if (t->image_bytes) {
+                spans[task].bytes = (size_t)plan->batch * t->image_bytes;
+                spans[task].first = task < plan->batched ? 0 : task;
+            }
             for (int k = 0; k < t->inputs; k++)
                 if (spans[t->input[k]].last < end)
                     spans[t->input[k]].last = end;
@@ -243,6 +247,8 @@ nq_status nq_plan_create_for(const nq_qmodel *model, const nq_kernels *kernels,
     if (status == NQ_OK)
         status = nq_plan_list_tasks(plan, err);
     if (status == NQ_OK)
+        nq_plan_choose_batch(plan, machine);
+    if (status == NQ_OK)
         status = nq_plan_choose_units(plan, machine, err);
     if (status == NQ_OK)
         status = pack_weights(model, plan, &scratch, err);
@@ -284,8 +290,7 @@ int nq_plan_classes(const nq_plan *plan)
 
 int nq_plan_batch(const nq_plan *plan)
 {
-    (void)plan;
-    return 1; /* larger ones fall out of cache */
+    return plan->batch;
 }
 
 size_t nq_plan_arena_bytes(const nq_plan *plan)

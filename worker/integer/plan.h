@@ -53,7 +53,8 @@ typedef struct {
     int first_channel[NQ_NODE_INPUTS]; /* what it reads of the input begins there */
     nq_window window;
     int height, width, channels;
-    size_t offset; /* of its buffer, bytes from the start of an engine's arena */
+    size_t offset;      /* of its buffer, bytes from the start of an engine's arena */
+    size_t image_bytes; /* from one image's part of the buffer to the next; 0: all use the same */
 } nq_task;
 
 /* What a task does in one stripe: rows of its output, and which row its buffer then begins with
@@ -80,6 +81,9 @@ struct nq_plan {
     int task_count;
     nq_unit *units;
     int unit_count;
+    int batch;   /* images of a call at most */
+    int batched; /* the first of the tasks that do all images of a call before the next task runs;
+                    each is a unit */
     uint8_t *weights;
     size_t weight_bytes;
     size_t arena_bytes;
@@ -89,15 +93,19 @@ struct nq_plan {
 /* The task list of the steps; fills tasks and task_count. */
 nq_status nq_plan_list_tasks(nq_plan *plan, nq_error *err);
 
-/* What the division into units is chosen for: bytes of the first cache, and of the second that
- * tensors may fill; bytes a cycle from the second, and from beyond; cycles that a kernel's call
- * takes whatever it does. One for all CPUs, so that plans are the same everywhere. */
+/* What batch and units are chosen for: bytes of the first cache, and of the second that tensors may
+ * fill; bytes a cycle from the second, and from beyond; cycles that a kernel's call takes whatever
+ * it does; images that are in memory at once. One for all CPUs, so that plans are the same
+ * everywhere. */
 typedef struct {
     size_t near_bytes, far_bytes;
     double far_rate, away_rate, call_cycles;
+    int batch;
 } nq_machine;
 extern const nq_machine nq_usual_machine;
 
+/* Chooses which tasks are batched; fills batch and batched. */
+void nq_plan_choose_batch(nq_plan *plan, const nq_machine *machine);
 /* Divides the tasks into units; fills units and unit_count. */
 nq_status nq_plan_choose_units(nq_plan *plan, const nq_machine *machine, nq_error *err);
 
@@ -105,8 +113,18 @@ nq_status nq_plan_choose_units(nq_plan *plan, const nq_machine *machine, nq_erro
 nq_status nq_plan_create_for(const nq_qmodel *model, const nq_kernels *kernels,
                              const nq_machine *machine, nq_plan **plan, nq_error *err);
 
-/* One unit of one image; those before it have run. Returns its last task's tensor. */
+/* One unit of one image alone; those before it have run. Returns its last task's tensor. */
 const uint8_t *nq_engine_run_unit(nq_engine *engine, int unit, const uint8_t *crop);
+
+/* Whether its rows of several images may be computed as one image's: a dense 1x1 convolution. */
+static inline bool nq_task_is_flat(const nq_plan *plan, const nq_task *t)
+{
+    const nq_step *s = &plan->steps[t->step];
+    const nq_window *w = &s->window;
+    return t->kind == NQ_TASK_STEP && (s->op == NQ_OP_CONV || s->op == NQ_OP_LINEAR) &&
+           s->conv.kernel == &plan->kernels->dense && w->kernel_h == 1 && w->kernel_w == 1 &&
+           w->stride == 1 && w->pad_h == 0 && w->pad_w == 0;
+}
 
 static inline size_t nq_task_row_bytes(const nq_task *t)
 {

@@ -2,7 +2,7 @@
  * Units of tasks and their stripes. A wide tensor between two narrow ones (the middle of an
  * inverted residual) need not exist as a whole: its rows are made, read and overwritten while they
  * are in the cache. What that saves and costs is estimated in cycles, from bytes moved and calls
- * made, and the cheapest division of the network is taken. Results don't depend on it.
+ * made, and the cheapest division of the network is taken. Results do not depend on it.
  */
 #include "worker/integer/plan.h"
 #include <limits.h>
@@ -14,11 +14,49 @@ const nq_machine nq_usual_machine = {.near_bytes = 32 << 10,
                                      .far_bytes = 512 << 10,
                                      .far_rate = 32,
                                      .away_rate = 8,
-                                     .call_cycles = 300};
+                                     .call_cycles = 300,
+                                     .batch = 7};
 
 static size_t tensor_bytes(const nq_task *t)
 {
     return (size_t)t->height * nq_task_row_bytes(t);
+}
+
+/* ---- batch ---- */
+
+/* Weights that a batch reads once instead of once an image, less what its tensors take. */
+static double batch_gain(const nq_plan *plan, int task)
+{
+    const nq_task *t = &plan->tasks[task];
+    double gain = -(double)tensor_bytes(t);
+    return nq_task_is_flat(plan, t) ? gain + (double)plan->steps[t->step].conv.weight_bytes : gain;
+}
+
+/* Where the tail of the network has more weights than values; it may see one tensor of the rest. */
+void nq_plan_choose_batch(nq_plan *plan, const nq_machine *machine)
+{
+    double gain = 0, best = 0;
+    int lowest = INT_MAX;
+    plan->batch = machine->batch;
+    plan->batched = plan->task_count;
+    for (int i = plan->task_count - 1; i > 0; i--) {
+        const nq_task *t = &plan->tasks[i];
+        gain += batch_gain(plan, i);
+        for (int k = 0; k < t->inputs; k++)
+            lowest = t->input[k] < lowest ? t->input[k] : lowest;
+        if (lowest >= i - 1 && gain > best) {
+            best = gain;
+            plan->batched = i;
+        }
+    }
+    for (int i = plan->batched - 1; i < plan->task_count; i++) {
+        nq_task *t = &plan->tasks[i];
+        t->image_bytes = tensor_bytes(t);
+        if (i >= plan->batched && nq_task_is_flat(plan, t)) {
+            plan->steps[t->step].conv.op.window.in_h *= plan->batch;
+            plan->steps[t->step].conv.op.window.out_h *= plan->batch;
+        }
+    }
 }
 
 /* ---- stripes ---- */
@@ -126,8 +164,9 @@ static double unit_cost(const division *d, int first, int count, int rows)
 static double best_rows(const division *d, int first, int count, int *rows)
 {
     int height = d->plan->tasks[first + count - 1].height, last = 0;
+    int most = count > 1 ? height : 1; /* stripes; a task alone gains nothing from them */
     double best = INFINITY;
-    for (int n = 1; n <= height; n++) {
+    for (int n = 1; n <= most; n++) {
         int r = (height + n - 1) / n;
         if (r == last)
             continue;
@@ -166,6 +205,8 @@ static void choose(const division *d, choice *best)
         best[end].cost = INFINITY;
         for (int first = end; first >= 0 && first > end - NQ_UNIT_TASKS; first--) {
             int rows = 0;
+            if (first < end && end >= d->plan->batched)
+                break;
             if (!closed(d->plan, first, end))
                 continue;
             double cost = best_rows(d, first, end - first + 1, &rows);

@@ -5,12 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images of one pool item on the integer path: few enough to share out evenly, enough to amortise.
- */
-#define INTEGER_SLICE 8
-
 typedef struct {
-    int threads, batch;
+    int threads;
     nq_engine *engines[];
 } integer_rooms;
 
@@ -46,11 +42,7 @@ static nq_status integer_run(nq_scorer *s, int thread, const uint8_t *crops, int
 {
     (void)err;
     integer_rooms *rooms = s->inside;
-    for (int i = 0; i < n; i += rooms->batch) {
-        int now = n - i < rooms->batch ? n - i : rooms->batch;
-        nq_engine_run(rooms->engines[thread], crops + (size_t)i * NQ_CROP_BYTES, now,
-                      (uint8_t *)rows + (size_t)i * s->row_bytes);
-    }
+    nq_engine_run(rooms->engines[thread], crops, n, rows);
     return NQ_OK;
 }
 
@@ -69,10 +61,9 @@ nq_status nq_scorer_integer(const nq_plan *plan, int threads, nq_scorer *s, nq_e
     if (!rooms)
         return nq_fail_nomem(err, "engines", sizeof *rooms);
     rooms->threads = threads;
-    rooms->batch = nq_plan_batch(plan);
     *s = (nq_scorer){.classes = nq_plan_classes(plan),
                      .row_bytes = (size_t)nq_plan_classes(plan),
-                     .slice = INTEGER_SLICE,
+                     .slice = nq_plan_batch(plan),
                      .run = integer_run,
                      .free = integer_free,
                      .inside = rooms};
