@@ -56,7 +56,7 @@ static nq_status fetch_metrics(nq_client *client, nq_target target, json_t **met
 /* A job that drew no samples has weights to compare and nothing else. Nothing lost sorts last. */
 static double loss_key(const json_t *layer)
 {
-    bool measured = json_is_array(json_object_get(layer, "seen"));
+    bool measured = !json_is_null(json_object_get(layer, "seen"));
     const json_t *value = json_object_get(layer, measured ? "output_db" : "weight_db");
     return json_is_number(value) ? json_number_value(value) : INFINITY;
 }
