@@ -215,7 +215,7 @@ def row(cell):
         return (cell["method"], bits, cell["state"], "", "", "", "", "")
     return (cell["method"], bits, decimals(cell["top1"], 2),
             "%.2f ± %.2f" % (cell["drop"], cell["standard_error"]), decimals(cell["agreement"], 2),
-            decimals(cell["kl"], 4), decimals(cell["compression_ratio"], 2), decimals(cell["minutes"], 1))
+            decimals(cell["kl"], 4), decimals(cell["compression_ratio"], 2), decimals(cell["minutes"], 2))
 
 
 def markdown(table):
