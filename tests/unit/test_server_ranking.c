@@ -146,7 +146,10 @@ static void labels(void **state)
 static void comparison(void **state)
 {
     (void)state;
-    nq_image_file images[] = {{"a/1", 1, 3}, {"a/2", 1, 3}, {"b/1", 1, 7}, {"b/2", 1, 7}};
+    nq_image_file images[] = {{.path = "a/1", .label = 3},
+                              {.path = "a/2", .label = 3},
+                              {.path = "b/1", .label = 7},
+                              {.path = "b/2", .label = 7}};
     nq_class classes[] = {{"a", 2}, {"b", 2}};
     nq_dataset dataset = {.images = images, .count = 4, .classes = classes, .class_count = 2};
     uint32_t order[] = {3, 0, 2, 1};
