@@ -24,9 +24,9 @@ LIBS_SERVER := -luv -lsqlite3 -linih $(LIBS_COMMON)
 LIBS_CLIENT := $(LIBS_COMMON)
 
 # SIMD files carry their own target flags; everything else stays generic.
-FLAGS_avx2       := -mavx2 -mfma -O3
-FLAGS_avxvnni    := -mavx2 -mfma -mavxvnni -O3 -fno-ivopts
-FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -O3
+FLAGS_avx2       := -mavx2 -mfma -O3 -fno-tree-slp-vectorize
+FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni -fno-ivopts
+FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -O3 -fno-tree-slp-vectorize
 FLAGS_avx512vbmi := $(FLAGS_avx512) -mavx512vbmi
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni -fno-ivopts
 FLAGS_kernels    := -O3

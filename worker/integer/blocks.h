@@ -8,18 +8,18 @@
 #ifndef NQ_INTEGER_BLOCKS_H
 #define NQ_INTEGER_BLOCKS_H
 
-static inline size_t nq_block_next(size_t i, size_t n)
+NQ_INLINE size_t nq_block_next(size_t i, size_t n)
 {
     i += NQ_LANES;
     return i < n && n - i < NQ_LANES ? n - NQ_LANES : i;
 }
 
-static inline nq_vec nq_block_load(const uint8_t *p, size_t n)
+NQ_INLINE nq_vec nq_block_load(const uint8_t *p, size_t n)
 {
     return n >= NQ_LANES ? nq_load(p) : nq_load_part(p, n);
 }
 
-static inline void nq_block_store(uint8_t *p, nq_vec v, size_t n)
+NQ_INLINE void nq_block_store(uint8_t *p, nq_vec v, size_t n)
 {
     if (n >= NQ_LANES)
         nq_store(p, v);
@@ -28,7 +28,7 @@ static inline void nq_block_store(uint8_t *p, nq_vec v, size_t n)
 }
 
 /* Pixels without gaps between them are one long pixel. */
-static inline void nq_join_pixels(bool gapless, size_t *pixels, size_t *channels)
+NQ_INLINE void nq_join_pixels(bool gapless, size_t *pixels, size_t *channels)
 {
     if (gapless) {
         *channels *= *pixels;

@@ -161,7 +161,7 @@ typedef struct {
     size_t out_pitch;
 } dense_tile;
 
-static inline nq_vec broadcast(const element *p)
+NQ_INLINE nq_vec broadcast(const element *p)
 {
     int32_t group;
     memcpy(&group, p, sizeof group);
@@ -169,8 +169,8 @@ static inline nq_vec broadcast(const element *p)
 }
 
 /* Two pixels' sums: of each the first vector, and the second if there is one. */
-static inline void finish(const dense_tile *t, const nq_vec sum[4], bool two_vectors, int pixel,
-                          bool two_pixels)
+NQ_INLINE void finish(const dense_tile *t, const nq_vec sum[4], bool two_vectors, int pixel,
+                      bool two_pixels)
 {
     const dense_block *b = t->block;
     nq_float r[4];
@@ -192,8 +192,7 @@ static inline void finish(const dense_tile *t, const nq_vec sum[4], bool two_vec
 }
 
 /* n and two_vectors are constants; named sums stay in registers. */
-static inline __attribute__((always_inline)) void run_tile(const dense_tile *t, const int n,
-                                                           const bool two_vectors)
+NQ_INLINE void run_tile(const dense_tile *t, const int n, const bool two_vectors)
 {
     const element *w = t->block->weights;
     const nq_vec start_a = nq_load_ints(t->block->start),

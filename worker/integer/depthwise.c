@@ -9,11 +9,12 @@ typedef struct {
 } block;
 
 /* The block that begins at channel `done`, or before it where the tensor ends: as wide as possible,
- * but no wider than what is left needs. */
+ * but no wider than what is left needs, and full if it must be. */
 static block block_at(const nq_depthwise_width *const *widths, int channels, int done)
 {
     int left = channels - done;
-    while (widths[1] && widths[1]->channels >= left)
+    while (widths[1] &&
+           (widths[1]->channels >= left || (channels < widths[0]->channels && !widths[0]->parts)))
         widths++;
     block b = {.width = widths[0], .first = done};
     b.channels = channels < b.width->channels ? channels : b.width->channels;

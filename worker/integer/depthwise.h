@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     const nq_conv *op;
     const void *packed; /* the block's */
-    int channels;       /* fewer than the width's only if the tensor has no more */
+    int channels; /* fewer than the width's only if the tensor has no more, and only `parts` */
     bool pairs;
     const nq_depthwise_row *in;  /* under the windows of all these rows */
     const nq_depthwise_row *out; /* folds * (pairs ? 2 : 1) */
@@ -35,6 +35,7 @@ typedef struct {
 /* Kernels for blocks of `channels` channels. */
 typedef struct {
     int channels, folds;
+    bool parts;                         /* of its channels can be done: the narrowest always can */
     size_t (*bytes)(const nq_conv *op); /* packed, of one block */
     void (*pack)(const nq_conv *op, const int8_t *weight, int first, int channels,
                  int width_channels, void *packed);

@@ -6,12 +6,11 @@
  * Four taps of a channel are brought side by side (nq_interleave_taps) and multiplied at once. For
  * 3x3 the four are rows of one column: three of them serve one row of output and, with the weights
  * moved down by one, the other three the row below; and a column serves three outputs of a row.
- * Everything else takes its taps in the order of the kernel, four by four.
+ * Everything else takes its taps in the order of the kernel, four by four; so does a block whose
+ * results might be too large for a conversion to integers that does not look (`fast` is false).
  */
 #include "worker/integer/depthwise.h"
-
-/* Everything below a run is one function for each way to compute. */
-#define INLINE static inline __attribute__((always_inline))
+#include <math.h>
 
 enum { PARTS = 4, LANES = NQ_LANES };
 
@@ -20,18 +19,35 @@ enum { PARTS = 4, LANES = NQ_LANES };
 typedef struct {
     int32_t start[LANES];
     float bias[LANES], factor[LANES], multiplier[LANES];
-    uint8_t weights[]; /* [group][PARTS][NQ_DOT_BYTES] */
+    _Alignas(NQ_ALIGN) bool fast;
+    _Alignas(NQ_ALIGN) uint8_t weights[]; /* [group][PARTS][NQ_DOT_BYTES] */
 } packed_block;
 
-/* 3x3: column by column, each for the upper row and moved down. Otherwise four taps a group. */
-static int groups(const nq_window *w)
+/* Fast: column by column, each for the upper row and moved down. Otherwise four taps a group. */
+static int groups(const nq_window *w, bool fast)
 {
-    return nq_depthwise_is_3x3(w) ? 6 : (w->kernel_h * w->kernel_w + 3) / 4;
+    return fast ? 6 : (w->kernel_h * w->kernel_w + 3) / 4;
 }
 
 static size_t block_bytes(const nq_conv *op)
 {
-    return sizeof(packed_block) + (size_t)(groups(&op->window) * PARTS) * NQ_DOT_BYTES;
+    const nq_window *w = &op->window;
+    return sizeof(packed_block) +
+           (size_t)(groups(w, nq_depthwise_is_3x3(w)) * PARTS) * NQ_DOT_BYTES;
+}
+
+/* Whether no input makes a result of some channels that leaves 32 bits. */
+static bool results_fit(const nq_conv *op, const int8_t *weight, int first, int channels)
+{
+    const int taps = op->window.kernel_h * op->window.kernel_w;
+    for (int c = first; c < first + channels; c++) {
+        float most = fabsf(op->bias[c] * op->bias_factor[c]);
+        for (int t = 0; t < taps; t++)
+            most += 255.0f * fabsf((float)weight[c * taps + t]);
+        if (!(most * fabsf(op->multiplier[c]) < 0x1p30f))
+            return false;
+    }
+    return true;
 }
 
 static void put_weight(packed_block *b, int i, int group, int tap, int8_t weight)
@@ -46,6 +62,7 @@ static void pack_block(const nq_conv *op, const int8_t *weight, int first, int c
     const nq_window *w = &op->window;
     const int taps = w->kernel_h * w->kernel_w;
     packed_block *b = packed;
+    b->fast = nq_depthwise_is_3x3(w) && results_fit(op, weight, first, channels);
     for (int i = 0; i < LANES; i++) {
         int e = i % (LANES / PARTS), j = i / (LANES / PARTS);
         int c = (16 * (e / 4) + 4 * j + e % 4) % width_channels; /* see simd256.h */
@@ -55,7 +72,7 @@ static void pack_block(const nq_conv *op, const int8_t *weight, int first, int c
         int32_t sum = 0;
         for (int t = 0; t < taps; t++) {
             sum += from[t];
-            if (nq_depthwise_is_3x3(w)) {
+            if (b->fast) {
                 put_weight(b, i, t % 3 * 2, t / 3, from[t]);
                 put_weight(b, i, t % 3 * 2 + 1, t / 3 + 1, from[t]);
             } else {
@@ -74,17 +91,17 @@ typedef struct {
     int folds, pairs, channels;
 } way;
 
-INLINE uint8_t *at(const nq_depthwise_row *row, size_t offset)
+NQ_INLINE uint8_t *at(const nq_depthwise_row *row, size_t offset)
 {
     return row->data + (offset & row->mask);
 }
 
 /* Input column x of row i of each fold. */
-INLINE nq_vec load(const nq_depthwise_call *call, way k, int i, int x)
+NQ_INLINE nq_vec load(const nq_depthwise_call *call, way k, int i, int x)
 {
     const int fold_rows = (k.pairs ? 2 : 1) * call->op->window.stride;
     const size_t offset = (size_t)x * call->in_pitch, n = (size_t)k.channels;
-    const uint8_t *p[NQ_DEPTHWISE_FOLDS];
+    const uint8_t *p[NQ_DEPTHWISE_FOLDS] = {0};
 #pragma GCC unroll 4
     for (int f = 0; f < k.folds; f++)
         p[f] = at(&call->in[f * fold_rows + i], offset);
@@ -94,10 +111,10 @@ INLINE nq_vec load(const nq_depthwise_call *call, way k, int i, int x)
 }
 
 /* Output column x of row i of each fold. */
-INLINE void store(const nq_depthwise_call *call, way k, int i, int x, nq_vec v)
+NQ_INLINE void store(const nq_depthwise_call *call, way k, int i, int x, nq_vec v)
 {
     const size_t offset = (size_t)x * call->out_pitch, n = (size_t)k.channels;
-    uint8_t *p[NQ_DEPTHWISE_FOLDS];
+    uint8_t *p[NQ_DEPTHWISE_FOLDS] = {0};
 #pragma GCC unroll 4
     for (int f = 0; f < k.folds; f++)
         p[f] = at(&call->out[f * (k.pairs ? 2 : 1) + i], offset);
@@ -111,21 +128,16 @@ INLINE void store(const nq_depthwise_call *call, way k, int i, int x, nq_vec v)
         nq_store_quarters(p, v, n);
 }
 
-INLINE nq_vec requantize(const packed_block *b, const nq_bounds *bounds, const nq_vec sum[PARTS])
+/* The float before rounding, of part j. */
+NQ_INLINE nq_float scale(const packed_block *b, int j, nq_vec sum)
 {
-    nq_float r[PARTS];
-#pragma GCC unroll 4
-    for (int j = 0; j < PARTS; j++) {
-        const size_t from = (size_t)j * (LANES / PARTS);
-        nq_float bias = nq_load_floats(b->bias + from), factor = nq_load_floats(b->factor + from);
-        r[j] =
-            nq_mul(nq_fma(bias, factor, nq_to_float(sum[j])), nq_load_floats(b->multiplier + from));
-    }
-    return nq_to_bytes(r, bounds);
+    const size_t from = (size_t)j * (LANES / PARTS);
+    nq_float bias = nq_load_floats(b->bias + from), factor = nq_load_floats(b->factor + from);
+    return nq_mul(nq_fma(bias, factor, nq_to_float(sum)), nq_load_floats(b->multiplier + from));
 }
 
 /* Input column x of the three or four rows of each fold. */
-INLINE nq_taps column(const nq_depthwise_call *call, way k, int x)
+NQ_INLINE nq_taps column(const nq_depthwise_call *call, way k, int x)
 {
     if (x < 0 || x >= call->op->window.in_w) {
         nq_vec pad = nq_splat(call->op->in_zero);
@@ -136,35 +148,32 @@ INLINE nq_taps column(const nq_depthwise_call *call, way k, int x)
                               k.pairs ? load(call, k, 3, x) : third);
 }
 
-/* Output column x of row i of each fold. */
-INLINE void output_row(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int i, int x,
-                       const nq_taps *left, const nq_taps *middle, const nq_taps *right)
+/* Output column x from its three input columns; both rows of a pair at once, which load what they
+ * have in common once. */
+NQ_INLINE void output(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int x,
+                      const nq_taps *left, const nq_taps *middle, const nq_taps *right)
 {
     const packed_block *b = call->packed;
     const size_t next = (size_t)2 * PARTS * NQ_DOT_BYTES; /* weights of the next column */
-    nq_vec sum[PARTS];
+    nq_float upper[PARTS], lower[PARTS];
 #pragma GCC unroll 4
     for (int j = 0; j < PARTS; j++) {
-        const uint8_t *w = b->weights + (size_t)(i * PARTS + j) * NQ_DOT_BYTES;
-        sum[j] = nq_load_ints(b->start + j * (LANES / PARTS));
-        sum[j] = nq_dot(sum[j], left, j, w);
-        sum[j] = nq_dot(sum[j], middle, j, w + next);
-        sum[j] = nq_dot(sum[j], right, j, w + 2 * next);
+        const uint8_t *w = b->weights + (size_t)j * NQ_DOT_BYTES, *v = w + next / 2;
+        const nq_vec start = nq_load_ints(b->start + j * (LANES / PARTS));
+        nq_vec sum = nq_dot(nq_dot(start, left, j, w), middle, j, w + next);
+        upper[j] = scale(b, j, nq_dot(sum, right, j, w + 2 * next));
+        if (!k.pairs)
+            continue;
+        sum = nq_dot(nq_dot(start, left, j, v), middle, j, v + next);
+        lower[j] = scale(b, j, nq_dot(sum, right, j, v + 2 * next));
     }
-    store(call, k, i, x, requantize(b, bounds, sum));
-}
-
-/* Output column x from its three input columns. */
-INLINE void output(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int x,
-                   const nq_taps *left, const nq_taps *middle, const nq_taps *right)
-{
-    output_row(call, k, bounds, 0, x, left, middle, right);
+    store(call, k, 0, x, nq_to_bytes_within(upper, bounds));
     if (k.pairs)
-        output_row(call, k, bounds, 1, x, left, middle, right);
+        store(call, k, 1, x, nq_to_bytes_within(lower, bounds));
 }
 
 /* Columns change places instead of moving: three steps and they are where they were. */
-INLINE void run_stride_1(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
+NQ_INLINE void run_stride_1(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
     const int width = call->op->window.out_w, first = -call->op->window.pad_w;
     nq_taps a = column(call, k, first), b = column(call, k, first + 1), c;
@@ -184,7 +193,7 @@ INLINE void run_stride_1(const nq_depthwise_call *call, way k, const nq_bounds *
     }
 }
 
-INLINE void run_stride_2(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
+NQ_INLINE void run_stride_2(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
     const int width = call->op->window.out_w, first = -call->op->window.pad_w;
     nq_taps left = column(call, k, first);
@@ -196,16 +205,17 @@ INLINE void run_stride_2(const nq_depthwise_call *call, way k, const nq_bounds *
     }
 }
 
-INLINE nq_vec load_tap(const nq_depthwise_call *call, way k, int x, int tap)
+/* Input of tap `tap` for output column x of row i of each fold. */
+NQ_INLINE nq_vec load_tap(const nq_depthwise_call *call, way k, int i, int x, int tap)
 {
     const nq_window *w = &call->op->window;
     int from = x * w->stride - w->pad_w + tap % w->kernel_w;
     if (tap >= w->kernel_h * w->kernel_w || from < 0 || from >= w->in_w)
         return nq_splat(call->op->in_zero); /* past the last tap the weights are 0 */
-    return load(call, k, tap / w->kernel_w, from);
+    return load(call, k, i + tap / w->kernel_w, from);
 }
 
-INLINE void run_any(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
+NQ_INLINE void run_any(const nq_depthwise_call *call, way k, const nq_bounds *bounds, int i)
 {
     const packed_block *b = call->packed;
     const nq_window *w = &call->op->window;
@@ -214,38 +224,45 @@ INLINE void run_any(const nq_depthwise_call *call, way k, const nq_bounds *bound
 #pragma GCC unroll 4
         for (int j = 0; j < PARTS; j++)
             sum[j] = nq_load_ints(b->start + j * (LANES / PARTS));
-        for (int g = 0; g < groups(w); g++) {
+        for (int g = 0; g < groups(w, false); g++) {
             nq_taps taps = nq_interleave_taps(
-                load_tap(call, k, x, 4 * g), load_tap(call, k, x, 4 * g + 1),
-                load_tap(call, k, x, 4 * g + 2), load_tap(call, k, x, 4 * g + 3));
+                load_tap(call, k, i, x, 4 * g), load_tap(call, k, i, x, 4 * g + 1),
+                load_tap(call, k, i, x, 4 * g + 2), load_tap(call, k, i, x, 4 * g + 3));
             const uint8_t *weights = b->weights + (size_t)(g * PARTS) * NQ_DOT_BYTES;
 #pragma GCC unroll 4
             for (int j = 0; j < PARTS; j++)
                 sum[j] = nq_dot(sum[j], &taps, j, weights + (size_t)j * NQ_DOT_BYTES);
         }
-        store(call, k, 0, x, requantize(b, bounds, sum));
+        nq_float r[PARTS];
+#pragma GCC unroll 4
+        for (int j = 0; j < PARTS; j++)
+            r[j] = scale(b, j, sum[j]);
+        store(call, k, i, x, nq_to_bytes(r, bounds));
     }
 }
 
-INLINE void run_3x3(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
+NQ_INLINE void run_way(const nq_depthwise_call *call, way k, const nq_bounds *bounds)
 {
-    if (call->op->window.stride == 2)
+    const packed_block *b = call->packed;
+    if (!b->fast) {
+        for (int i = 0; i < (call->pairs ? 2 : 1); i++)
+            run_any(call, (way){k.folds, call->pairs, k.channels}, bounds, i);
+    } else if (call->op->window.stride == 2) {
         run_stride_2(call, k, bounds);
-    else if (call->pairs)
+    } else if (call->pairs) {
         run_stride_1(call, (way){k.folds, 1, k.channels}, bounds);
-    else
+    } else {
         run_stride_1(call, k, bounds);
+    }
 }
 
-INLINE void run_block(const nq_depthwise_call *call, int folds)
+NQ_INLINE void run_block(const nq_depthwise_call *call, int folds)
 {
     const nq_bounds bounds = nq_bounds_of(&call->op->out);
-    if (!nq_depthwise_is_3x3(&call->op->window))
-        run_any(call, (way){folds, 0, call->channels}, &bounds);
-    else if (call->channels == LANES / folds)
-        run_3x3(call, (way){folds, 0, LANES / folds}, &bounds);
-    else
-        run_3x3(call, (way){folds, 0, call->channels}, &bounds);
+    if (call->channels == LANES / folds)
+        run_way(call, (way){folds, 0, LANES / folds}, &bounds);
+    else if (NQ_PARTS || folds == NQ_DEPTHWISE_FOLDS)
+        run_way(call, (way){folds, 0, call->channels}, &bounds);
 }
 
 static void run_whole(const nq_depthwise_call *call)
@@ -263,6 +280,8 @@ static void run_quarters(const nq_depthwise_call *call)
     run_block(call, 4);
 }
 
-static const nq_depthwise_width whole = {LANES, 1, block_bytes, pack_block, run_whole};
-static const nq_depthwise_width halves = {LANES / 2, 2, block_bytes, pack_block, run_halves};
-static const nq_depthwise_width quarters = {LANES / 4, 4, block_bytes, pack_block, run_quarters};
+static const nq_depthwise_width whole = {LANES, 1, NQ_PARTS, block_bytes, pack_block, run_whole};
+static const nq_depthwise_width halves = {LANES / 2,   2,          NQ_PARTS,
+                                          block_bytes, pack_block, run_halves};
+static const nq_depthwise_width quarters = {LANES / 4,   4,          true,
+                                            block_bytes, pack_block, run_quarters};

@@ -43,11 +43,8 @@ void FUNCTION(nq_lookup)(const uint8_t bytes[256], const uint8_t *in, size_t in_
 }
 
 /* n bytes of a and b in turn; a NULL table changes nothing. */
-static inline __attribute__((always_inline)) void interleave_pixel(const nq_table *a_table,
-                                                                   const nq_table *b_table,
-                                                                   const uint8_t *a,
-                                                                   const uint8_t *b, uint8_t *out,
-                                                                   size_t n)
+NQ_INLINE void interleave_pixel(const nq_table *a_table, const nq_table *b_table, const uint8_t *a,
+                                const uint8_t *b, uint8_t *out, size_t n)
 {
     for (size_t i = 0; i < n; i = nq_block_next(i, n)) {
         nq_vec x = nq_block_load(a + i, n), y = nq_block_load(b + i, n), both[2];

@@ -9,31 +9,32 @@
 #include <string.h>
 
 #define NQ_LANES 64
+#define NQ_PARTS 1
 
 typedef __m512i nq_vec;
 typedef __m512 nq_float;
 
-static inline nq_vec nq_splat(int32_t byte)
+NQ_INLINE nq_vec nq_splat(int32_t byte)
 {
     return _mm512_set1_epi8((char)byte);
 }
 
-static inline nq_vec nq_load(const uint8_t *p)
+NQ_INLINE nq_vec nq_load(const uint8_t *p)
 {
     return _mm512_loadu_si512(p);
 }
 
-static inline void nq_store(uint8_t *p, nq_vec v)
+NQ_INLINE void nq_store(uint8_t *p, nq_vec v)
 {
     _mm512_storeu_si512(p, v);
 }
 
-static inline nq_vec nq_load_part(const uint8_t *p, size_t n)
+NQ_INLINE nq_vec nq_load_part(const uint8_t *p, size_t n)
 {
     return _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
+NQ_INLINE void nq_store_part(uint8_t *p, nq_vec v, size_t n)
 {
     __m256i low = _mm512_castsi512_si256(v);
     if (n < 32) {
@@ -45,7 +46,7 @@ static inline void nq_store_part(uint8_t *p, nq_vec v, size_t n)
         nq_store_some256(p + 32, _mm512_extracti64x4_epi64(v, 1), n - 32);
 }
 
-static inline nq_vec nq_load_halves(const uint8_t *const p[2], size_t n)
+NQ_INLINE nq_vec nq_load_halves(const uint8_t *const p[2], size_t n)
 {
     __m256i half[2];
     for (int i = 0; i < 2; i++)
@@ -54,7 +55,7 @@ static inline nq_vec nq_load_halves(const uint8_t *const p[2], size_t n)
     return _mm512_inserti64x4(_mm512_castsi256_si512(half[0]), half[1], 1);
 }
 
-static inline nq_vec nq_load_quarters(const uint8_t *const p[4], size_t n)
+NQ_INLINE nq_vec nq_load_quarters(const uint8_t *const p[4], size_t n)
 {
     __m128i quarter[4];
     for (int i = 0; i < 4; i++)
@@ -64,13 +65,13 @@ static inline nq_vec nq_load_quarters(const uint8_t *const p[4], size_t n)
     return _mm512_inserti32x4(_mm512_inserti32x4(v, quarter[2], 2), quarter[3], 3);
 }
 
-static inline void nq_store_halves(uint8_t *const p[2], nq_vec v, size_t n)
+NQ_INLINE void nq_store_halves(uint8_t *const p[2], nq_vec v, size_t n)
 {
     nq_store_some256(p[0], _mm512_castsi512_si256(v), n);
     nq_store_some256(p[1], _mm512_extracti64x4_epi64(v, 1), n);
 }
 
-static inline void nq_store_quarters(uint8_t *const p[4], nq_vec v, size_t n)
+NQ_INLINE void nq_store_quarters(uint8_t *const p[4], nq_vec v, size_t n)
 {
     nq_store_some128(p[0], _mm512_castsi512_si128(v), n);
     nq_store_some128(p[1], _mm512_extracti32x4_epi32(v, 1), n);
@@ -78,12 +79,12 @@ static inline void nq_store_quarters(uint8_t *const p[4], nq_vec v, size_t n)
     nq_store_some128(p[3], _mm512_extracti32x4_epi32(v, 3), n);
 }
 
-static inline nq_vec nq_max(nq_vec a, nq_vec b)
+NQ_INLINE nq_vec nq_max(nq_vec a, nq_vec b)
 {
     return _mm512_max_epu8(a, b);
 }
 
-static inline void nq_zip(nq_vec a, nq_vec b, nq_vec out[2])
+NQ_INLINE void nq_zip(nq_vec a, nq_vec b, nq_vec out[2])
 {
     const nq_vec first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     const nq_vec second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
@@ -92,7 +93,7 @@ static inline void nq_zip(nq_vec a, nq_vec b, nq_vec out[2])
     out[1] = _mm512_permutex2var_epi64(low, second, high);
 }
 
-static inline void nq_widen(nq_vec v, nq_vec out[4])
+NQ_INLINE void nq_widen(nq_vec v, nq_vec out[4])
 {
     const nq_vec none = _mm512_setzero_si512();
     nq_vec low = _mm512_unpacklo_epi8(v, none), high = _mm512_unpackhi_epi8(v, none);
@@ -102,81 +103,101 @@ static inline void nq_widen(nq_vec v, nq_vec out[4])
     out[3] = _mm512_unpackhi_epi16(high, none);
 }
 
-static inline nq_vec nq_add_ints(nq_vec a, nq_vec b)
+NQ_INLINE nq_vec nq_add_ints(nq_vec a, nq_vec b)
 {
     return _mm512_add_epi32(a, b);
 }
 
-static inline nq_vec nq_splat_int(int32_t v)
+NQ_INLINE nq_vec nq_splat_int(int32_t v)
 {
     return _mm512_set1_epi32(v);
 }
 
-static inline nq_vec nq_load_ints(const int32_t *p)
+NQ_INLINE nq_vec nq_load_ints(const int32_t *p)
 {
     return _mm512_load_si512(p);
 }
 
-static inline nq_float nq_to_float(nq_vec v)
+NQ_INLINE nq_float nq_to_float(nq_vec v)
 {
     return _mm512_cvtepi32_ps(v);
 }
 
-static inline nq_float nq_splat_float(float v)
+NQ_INLINE nq_float nq_splat_float(float v)
 {
     return _mm512_set1_ps(v);
 }
 
-static inline nq_float nq_load_floats(const float *p)
+NQ_INLINE nq_float nq_load_floats(const float *p)
 {
     return _mm512_load_ps(p);
 }
 
-static inline nq_float nq_fma(nq_float a, nq_float b, nq_float c)
+NQ_INLINE nq_float nq_fma(nq_float a, nq_float b, nq_float c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
 
-static inline nq_float nq_add_floats(nq_float a, nq_float b)
+NQ_INLINE nq_float nq_add_floats(nq_float a, nq_float b)
 {
     return _mm512_add_ps(a, b);
 }
 
-static inline nq_float nq_mul(nq_float a, nq_float b)
+NQ_INLINE nq_float nq_mul(nq_float a, nq_float b)
 {
     return _mm512_mul_ps(a, b);
 }
 
-static inline nq_float nq_div(nq_float a, nq_float b)
+NQ_INLINE nq_float nq_div(nq_float a, nq_float b)
 {
     return _mm512_div_ps(a, b);
 }
 
 typedef struct {
-    nq_float high;
-    nq_vec zero;
-    nq_vec low;
+    nq_float high; /* minus the zero point */
+    nq_vec zero16, zero, low, high_byte;
+    bool relu; /* the lower bound is the zero point */
 } nq_bounds;
 
-static inline nq_bounds nq_bounds_of(const nq_output *out)
+NQ_INLINE nq_bounds nq_bounds_of(const nq_output *out)
 {
-    return (nq_bounds){.high = _mm512_set1_ps((float)(out->high - out->zero)),
-                       .zero = _mm512_set1_epi16((short)out->zero),
-                       .low = _mm512_set1_epi8((char)out->low)};
+    return (nq_bounds){.high = nq_splat_float((float)(out->high - out->zero)),
+                       .zero16 = _mm512_set1_epi16((short)out->zero),
+                       .zero = nq_splat(out->zero),
+                       .low = nq_splat(out->low),
+                       .high_byte = nq_splat(out->high),
+                       .relu = out->low == out->zero};
 }
 
-static inline nq_vec nq_round(nq_float r, const nq_bounds *b)
+NQ_INLINE nq_vec nq_pack(const nq_vec q[4], const nq_bounds *b)
+{
+    nq_vec low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]);
+    if (b->relu)
+        return _mm512_adds_epu8(_mm512_packus_epi16(low, high), b->zero);
+    low = _mm512_adds_epi16(low, b->zero16);
+    high = _mm512_adds_epi16(high, b->zero16);
+    return _mm512_max_epu8(_mm512_packus_epi16(low, high), b->low);
+}
+
+NQ_INLINE nq_vec nq_round(nq_float r, const nq_bounds *b)
 {
     return _mm512_cvtps_epi32(_mm512_min_ps(r, b->high));
 }
 
-static inline nq_vec nq_to_bytes(const nq_float r[4], const nq_bounds *b)
+NQ_INLINE nq_vec nq_to_bytes(const nq_float r[4], const nq_bounds *b)
 {
-    nq_vec low = _mm512_packs_epi32(nq_round(r[0], b), nq_round(r[1], b));
-    nq_vec high = _mm512_packs_epi32(nq_round(r[2], b), nq_round(r[3], b));
-    low = _mm512_adds_epi16(low, b->zero);
-    high = _mm512_adds_epi16(high, b->zero);
-    return _mm512_max_epu8(_mm512_packus_epi16(low, high), b->low);
+    return nq_pack((const nq_vec[]){nq_round(r[0], b), nq_round(r[1], b), nq_round(r[2], b),
+                                    nq_round(r[3], b)},
+                   b);
+}
+
+NQ_INLINE nq_vec nq_to_bytes_within(const nq_float r[4], const nq_bounds *b)
+{
+    nq_vec q[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        q[j] = _mm512_cvtps_epi32(r[j]);
+    return _mm512_min_epu8(nq_pack(q, b), b->high_byte);
 }
 
 #ifdef __AVX512VNNI__
@@ -187,7 +208,7 @@ typedef struct {
     nq_vec part[4];
 } nq_taps;
 
-static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
+NQ_INLINE nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
 {
     nq_vec ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
     nq_vec ab2 = _mm512_unpackhi_epi8(a, b), cd2 = _mm512_unpackhi_epi8(c, d);
@@ -195,13 +216,13 @@ static inline nq_taps nq_interleave_taps(nq_vec a, nq_vec b, nq_vec c, nq_vec d)
                       _mm512_unpacklo_epi16(ab2, cd2), _mm512_unpackhi_epi16(ab2, cd2)}};
 }
 
-static inline nq_vec nq_dot(nq_vec sum, const nq_taps *taps, int j, const void *weight)
+NQ_INLINE nq_vec nq_dot(nq_vec sum, const nq_taps *taps, int j, const void *weight)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(taps->part[j]), "vm"(*(const nq_vec *)weight));
     return sum;
 }
 
-static inline void nq_put_weight(void *to, int e, int t, int8_t weight)
+NQ_INLINE void nq_put_weight(void *to, int e, int t, int8_t weight)
 {
     ((int8_t *)to)[4 * e + t] = weight;
 }
@@ -215,13 +236,13 @@ typedef struct {
     nq_vec quarter[4];
 } nq_table;
 
-static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
+NQ_INLINE void nq_table_load(const uint8_t bytes[256], nq_table *table)
 {
     for (int i = 0; i < 4; i++)
         table->quarter[i] = nq_load(bytes + (size_t)64 * i);
 }
 
-static inline nq_vec nq_table_at(const nq_table *table, nq_vec index)
+NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
 {
     nq_vec low = _mm512_permutex2var_epi8(table->quarter[0], index, table->quarter[1]);
     nq_vec high = _mm512_permutex2var_epi8(table->quarter[2], index, table->quarter[3]);
@@ -234,7 +255,7 @@ typedef struct {
     nq_vec row[16];
 } nq_table;
 
-static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
+NQ_INLINE void nq_table_load(const uint8_t bytes[256], nq_table *table)
 {
     nq_vec before = _mm512_setzero_si512();
     for (int i = 0; i < 16; i++) {
@@ -244,7 +265,7 @@ static inline void nq_table_load(const uint8_t bytes[256], nq_table *table)
     }
 }
 
-static inline nq_vec nq_table_at(const nq_table *table, nq_vec index)
+NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
 {
     const nq_vec sixteen = _mm512_set1_epi8(16);
     nq_vec low = index, high = _mm512_xor_si512(index, _mm512_set1_epi8(-128));

@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* A call costs more than what these functions do. */
+#define NQ_INLINE static inline __attribute__((always_inline))
+
 /* The first n <= 16 bytes. */
-static inline void nq_store_some128(uint8_t *to, __m128i bytes, size_t n)
+NQ_INLINE void nq_store_some128(uint8_t *to, __m128i bytes, size_t n)
 {
     if (n == 16) {
         _mm_storeu_si128((__m128i *)to, bytes);
@@ -35,7 +38,7 @@ static inline void nq_store_some128(uint8_t *to, __m128i bytes, size_t n)
 }
 
 /* The first n <= 32 bytes. */
-static inline void nq_store_some256(uint8_t *to, __m256i bytes, size_t n)
+NQ_INLINE void nq_store_some256(uint8_t *to, __m256i bytes, size_t n)
 {
     if (n == 32) {
         _mm256_storeu_si256((__m256i *)to, bytes);
