@@ -14,6 +14,7 @@
 #include "worker/score/score.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,6 +105,13 @@ static nq_status obtain_model(job_run *r, nq_error *err)
     nq_status status = nq_made_model_read(r->job, &r->made, err);
     r->classes = status == NQ_OK ? r->made.model.graph.classes : 0;
     return status;
+}
+
+/* Scoring runs for hours beside other jobs: what calibration took goes back to the system. */
+static void drop_float(job_run *r)
+{
+    nq_graph_free(&r->graph);
+    malloc_trim(0);
 }
 
 /* What the journal's predictions depend on: network, images, how many. */
@@ -352,6 +360,8 @@ static nq_status run_stages(job_run *r, nq_error *err)
         status = obtain_model(r, err);
     if (status == NQ_OK)
         status = check_classes(r, err);
+    if (r->made.bytes)
+        drop_float(r);
     if (status == NQ_OK)
         status = score(r, err);
     if (status == NQ_OK)

@@ -120,10 +120,12 @@ class Netqd:
         self.config = config
         self.socket = socket
         self.log = log
+        self.environment = {}  # for the daemon and its workers, beside ours without NETQ_*
         self.process = None
 
     def launch(self, *arguments):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NETQ_")}
+        environment.update(self.environment)
         with open(self.log, "a") as log:
             return subprocess.Popen([NETQD, "--config", self.config, *arguments], stderr=log, stdout=log,
                                     stdin=subprocess.DEVNULL, env=environment, start_new_session=True,

@@ -129,6 +129,18 @@ class Daemon(Netqd):
             return job if job["state"] in states else None
         return until(there, seconds, "job %d to be %s" % (number, "/".join(states)))
 
+    def child(self):
+        """The pid of the daemon's worker, or None."""
+        for name in os.listdir("/proc"):
+            try:
+                with open("/proc/%s/stat" % name) as f:
+                    fields = f.read().rsplit(")", 1)[1].split()
+                if name.isdigit() and int(fields[1]) == self.process.pid and fields[0] != "Z":
+                    return int(name)
+            except OSError:
+                pass
+        return None
+
     def worker_pid(self, number):
         """The pid that the fake worker of a running job has written down."""
         path = os.path.join(self.state, "jobs", str(number), "state", "pid")

@@ -24,19 +24,6 @@ def daemon(**keys):
     return Daemon(worker=WORKER, more=more, **keys)
 
 
-def child(d):
-    """The pid of the daemon's worker, or None."""
-    for name in os.listdir("/proc"):
-        try:
-            with open("/proc/%s/stat" % name) as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-            if name.isdigit() and int(fields[1]) == d.process.pid and fields[0] != "Z":
-                return int(name)
-        except OSError:
-            pass
-    return None
-
-
 def when_scoring(d, n):
     """Waits until some images of the job are scored."""
     with d.client() as c:
@@ -94,7 +81,7 @@ def disturbed(kill):
     with daemon() as d:
         n = d.submit("demo", spec=JOB)
         when_scoring(d, n)
-        pid = until(lambda: child(d), what="the worker")
+        pid = until(d.child, what="the worker")
         kill(d, pid)
         until(lambda: not alive(pid), what="the worker to be gone")
         if d.process.poll() is not None:
@@ -142,7 +129,7 @@ def stalled():
     with daemon(stall=3) as d:
         n = d.submit("demo", spec=JOB)
         when_scoring(d, n)
-        os.kill(until(lambda: child(d), what="the worker"), signal.SIGSTOP)
+        os.kill(until(d.child, what="the worker"), signal.SIGSTOP)
         job = d.wait(n, seconds=120)
         assert job["state"] == "done" and job["attempts"] == 2 and files(d, n) == want, job
 
