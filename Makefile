@@ -29,6 +29,7 @@ FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni -fno-ivopts
 FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -O3 -fno-tree-slp-vectorize
 FLAGS_avx512vbmi := $(FLAGS_avx512) -mavx512vbmi
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni -fno-ivopts
+FLAGS_amx        := $(FLAGS_avx512vnni) -mamx-tile -mamx-int8
 FLAGS_kernels    := -O3
 flags_of = $(FLAGS_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 
@@ -161,7 +162,7 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(call sources,common) $(call sources,wor
 	  -mavx2 -mfma -o $@ $< $(call sources,common) \
 	  $(if $(filter server_%,$*),$(call sources,server) $(BUILD)/schema.c $(LIBS_SERVER),\
 	  $(if $(filter client_%,$*),$(call sources,client) $(LIBS_CLIENT),\
-	  $(filter-out %_avx512.c %_avx512vbmi.c %_avx512vnni.c %_avxvnni.c,$(call sources,worker)) $(LIBS_WORKER)))
+	  $(filter-out %_avx512.c %_avx512vbmi.c %_avx512vnni.c %_amx.c %_avxvnni.c,$(call sources,worker)) $(LIBS_WORKER)))
 
 #: make install PREFIX=/usr/local DESTDIR=
 install: all

@@ -22,7 +22,7 @@ else
     printf '[dataset images]\npath = %s/tests/data/demo/images\n' "$root" >>"$home/netqd.conf"
 fi
 printf '%-20s %-12s %10s %20s\n' NETWORK KERNELS IMAGES/S "1,000 IMAGES TAKE S"
-for kernels in c avx2 avxvnni avx512vnni; do
+for kernels in c avx2 avxvnni avx512vnni amx; do
     NETQ_CPU=$kernels "$BUILD/netqd" --config "$home/netqd.conf" 2>"$home/netqd.log" &
     daemon=$!
     for _ in $(seq 100); do

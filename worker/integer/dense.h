@@ -13,5 +13,6 @@
 NQ_DENSE_DECLARE(avx2)
 NQ_DENSE_DECLARE(avxvnni)
 NQ_DENSE_DECLARE(avx512vnni)
+NQ_DENSE_DECLARE(amx)
 
 #endif

@@ -194,12 +194,13 @@ static void run_pixel(const job *j, int x, uint8_t *scratch)
     }
 }
 
-/* Pixels that are no group, and a last one whose bytes do not end with four, are computed alone. */
+/* Pixels that are no group, and the last ones where fours of bytes would reach past the tensor, are
+ * computed alone. */
 static void run_flat(job *j, uint8_t *scratch)
 {
     const int pixels = j->width;
-    if (j->op->window.in_c % 4 != 0)
-        j->width--;
+    const int past = 4 * j->row_quads - j->op->window.in_c;
+    j->width -= (past + (int)j->in_pitch - 1) / (int)j->in_pitch;
     if (j->width >= NQ_GROUP) {
         j->groups = (j->width + NQ_GROUP - 1) / NQ_GROUP;
         run_bands(j);
@@ -234,8 +235,7 @@ void nq_dense_run_avx512vnni(const nq_conv *op, const void *packed, nq_rows rows
     } else {
         j.in_row = (ptrdiff_t)stage_row(w, j.width);
         j.in_pitch = w->in_c;
-        nq_dense_stage(op, read.count, in, in_pitch, stage_width(w, j.width), scratch,
-                       (size_t)j.in_row);
+        nq_dense_stage(op, read, in, in_pitch, stage_width(w, j.width), scratch, (size_t)j.in_row);
         j.in = scratch;
     }
     if (j.flat) {

@@ -55,15 +55,20 @@ void nq_dense_pack(const nq_conv *op, int row_quads, const int8_t *weight, void 
     }
 }
 
-void nq_dense_stage(const nq_conv *op, int rows, const uint8_t *in, size_t in_pitch, int width,
+void nq_dense_stage(const nq_conv *op, nq_rows rows, const uint8_t *in, size_t in_pitch, int width,
                     uint8_t *out, size_t row_bytes)
 {
     const nq_window *w = &op->window;
-    const size_t c = (size_t)w->in_c, left = (size_t)(w->pad_w < width ? w->pad_w : width) * c;
+    const size_t c = (size_t)w->in_c;
+    const size_t left = (size_t)(w->pad_w < width ? w->pad_w : width) * c;
     const int copied = width - w->pad_w < w->in_w ? width - w->pad_w : w->in_w;
     const size_t bytes = copied > 0 ? (size_t)copied * c : 0;
     const size_t right = (size_t)width * c - left - bytes;
-    for (int y = 0; y < rows; y++, in += (size_t)w->in_w * in_pitch, out += row_bytes) {
+    for (int y = rows.first; y < rows.first + rows.count; y++, out += row_bytes) {
+        if (y < 0 || y >= w->in_h) {
+            memset(out, op->in_zero, (size_t)width * c);
+            continue;
+        }
         memset(out, op->in_zero, left);
         if (in_pitch == c)
             memcpy(out + left, in, bytes);
@@ -71,5 +76,6 @@ void nq_dense_stage(const nq_conv *op, int rows, const uint8_t *in, size_t in_pi
             for (int x = 0; x < copied; x++)
                 memcpy(out + left + (size_t)x * c, in + (size_t)x * in_pitch, c);
         memset(out + left + bytes, op->in_zero, right);
+        in += (size_t)w->in_w * in_pitch;
     }
 }

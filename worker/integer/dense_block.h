@@ -68,11 +68,11 @@ static inline void nq_dense_start_of(const nq_dense_block *block, nq_rows rows,
 }
 
 /*
- * A copy of input rows with the padding left and right of them written out: `width` pixels of in_c
- * bytes a row, the first of them pad_w left of the input's, those right of the padding also
- * in_zero; row_bytes from row to row.
+ * A copy of input rows with the padding around them written out: `width` pixels of in_c bytes a
+ * row, the first of them pad_w left of the input's; row_bytes from row to row. `rows` may begin
+ * before the input and end after it; `in` points at the first of them that it has.
  */
-void nq_dense_stage(const nq_conv *op, int rows, const uint8_t *in, size_t in_pitch, int width,
+void nq_dense_stage(const nq_conv *op, nq_rows rows, const uint8_t *in, size_t in_pitch, int width,
                     uint8_t *out, size_t row_bytes);
 
 #endif

@@ -9,6 +9,7 @@ extern const nq_kernels nq_kernels_c;
 extern const nq_kernels nq_kernels_avx2 __attribute__((weak));
 extern const nq_kernels nq_kernels_avxvnni __attribute__((weak));
 extern const nq_kernels nq_kernels_avx512vnni __attribute__((weak));
+extern const nq_kernels nq_kernels_amx __attribute__((weak));
 #endif
 
 /* The last one that the CPU supports is taken. */
@@ -18,6 +19,7 @@ static const nq_kernels *const tables[] = {
     &nq_kernels_avx2,
     &nq_kernels_avxvnni,
     &nq_kernels_avx512vnni,
+    &nq_kernels_amx,
 #endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
