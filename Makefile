@@ -45,7 +45,7 @@ PROGRAMS := $(patsubst %,$(BUILD)/%,netqd netq-worker netqctl)
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS    := $(patsubst tests/parity/%.c,$(BUILD)/tests/%,$(wildcard tests/parity/*.c)) \
-            $(BUILD)/tests/checkkernels
+            $(BUILD)/tests/checkkernels $(BUILD)/tests/checkresize
 
 # V=1 shows the commands.
 ifneq ($(V),1)
@@ -148,7 +148,10 @@ $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o
 $(BUILD)/tests/%: $(BUILD)/tests/parity/%.o $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
-$(BUILD)/tests/checkkernels: $(call objects,$(wildcard tests/kernels/*.c)) $(WORKER) $(COMMON)
+$(BUILD)/tests/checkresize: $(BUILD)/tests/kernels/checkresize.o $(WORKER) $(COMMON)
+	@mkdir -p $(dir $@)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+$(BUILD)/tests/checkkernels: $(call objects,$(filter-out %/checkresize.c,$(wildcard tests/kernels/*.c))) $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c tests/parity/*.c tests/kernels/*.c)): \

@@ -50,6 +50,7 @@ test)
         run "fuzz/$name" $((60 * NETQ_TEST_SLOW)) "$program" "tests/fuzz/corpus/${name#fuzz_}" 2000
     done
     run kernels/checkkernels $((60 * NETQ_TEST_SLOW)) "$BUILD/tests/checkkernels" --cases 300
+    run kernels/checkresize $((60 * NETQ_TEST_SLOW)) "$BUILD/tests/checkresize" --cases 1000
     for script in tests/service/test_*.py; do
         run "service/$(basename "$script" .py)" $((240 * NETQ_TEST_SLOW)) python3 "$script"
     done

@@ -80,6 +80,22 @@ static void fixtures_equal_pillow(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Whatever NETQ_CPU asks for. */
+static void fixtures_equal_pillow_with_every_kernel(void **state)
+{
+    static const char *const names[] = {"c", "avx2", "avxvnni", "avx512vnni"};
+    void *own = NULL;
+    nq_error err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        setenv("NETQ_CPU", names[i], 1);
+        assert_ok(nq_decoder_create((nq_decoder **)&own, &err), &err);
+        fixtures_equal_pillow(&own);
+        nq_decoder_free(own);
+    }
+    unsetenv("NETQ_CPU");
+}
+
 /* A file's crop does not depend on what the decoder saw before it. */
 static void a_decoder_keeps_nothing(void **state)
 {
@@ -244,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixtures_equal_pillow),
+        cmocka_unit_test(fixtures_equal_pillow_with_every_kernel),
         cmocka_unit_test(a_decoder_keeps_nothing),
         cmocka_unit_test(refusals_say_why),
         cmocka_unit_test(other_formats_are_named),

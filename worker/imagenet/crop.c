@@ -38,7 +38,8 @@ static bool grow(uint8_t **buffer, size_t *room, size_t want)
 
 nq_status nq_row_buffers_reserve(nq_row_buffers *b, size_t raw, size_t rgb, nq_error *err)
 {
-    if (!grow(&b->raw, &b->raw_room, raw) || !grow(&b->rgb, &b->rgb_room, rgb))
+    if (!grow(&b->raw, &b->raw_room, raw + NQ_RESIZE_SLACK) ||
+        !grow(&b->rgb, &b->rgb_room, rgb + NQ_RESIZE_SLACK))
         return nq_fail_nomem(err, "one row of pixels", raw + rgb);
     return NQ_OK;
 }
@@ -133,11 +134,16 @@ nq_status nq_decoder_resize(nq_decoder *decoder, const uint8_t *rgb, int w, int 
                             nq_error *err)
 {
     nq_resizer *r = &decoder->resizer;
+    size_t row = (size_t)w * 3;
     nq_status status = nq_resizer_begin(r, w, h, err);
+    if (status == NQ_OK)
+        status = nq_row_buffers_reserve(&decoder->rows, 0, row, err);
     if (status != NQ_OK)
         return status;
-    for (int y = r->first_row; y < r->end_row; y++)
-        nq_resizer_row(r, y, rgb + (size_t)y * w * 3);
+    for (int y = r->first_row; y < r->end_row; y++) {
+        memcpy(decoder->rows.rgb, rgb + (size_t)y * row, row);
+        nq_resizer_row(r, y, decoder->rows.rgb);
+    }
     nq_resizer_end(r, crop);
     return NQ_OK;
 }

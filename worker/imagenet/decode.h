@@ -11,7 +11,8 @@
 /* Pillow's decompression bomb limit: twice its MAX_IMAGE_PIXELS. */
 #define NQ_MAX_PIXELS 178956970
 
-/* Two rows of one thread's decoder: as the file has them, and as RGB. Kept from file to file. */
+/* Two rows of one thread's decoder: as the file has them, and as RGB, each with NQ_RESIZE_SLACK
+ * bytes behind it. Kept from file to file. */
 typedef struct {
     uint8_t *raw, *rgb;
     size_t raw_room, rgb_room;

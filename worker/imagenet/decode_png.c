@@ -131,7 +131,7 @@ static nq_status read_interlaced(png_reader *p, size_t row_bytes, int passes, nq
                                  nq_resizer *resizer, nq_error *err)
 {
     int first = resizer->first_row, end = resizer->end_row;
-    p->kept = calloc((size_t)(end - first), row_bytes);
+    p->kept = calloc((size_t)(end - first) * row_bytes + NQ_RESIZE_SLACK, 1);
     if (!p->kept)
         return nq_fail_nomem(err, "an interlaced picture", (end - first) * (uint64_t)row_bytes);
     for (int pass = 0; pass < passes; pass++)

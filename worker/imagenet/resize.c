@@ -1,16 +1,16 @@
 #include "worker/imagenet/resize.h"
 
 #include "worker/imagenet/crop.h"
+#include "worker/imagenet/resize_kernels.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORT_SIDE     256
-#define FRACTION_BITS  22 /* Pillow's PRECISION_BITS = 32 - 8 - 2 */
-#define HALF           (1 << (FRACTION_BITS - 1))
-#define CROP_ROW_BYTES (NQ_CROP * 3)
+#define SHORT_SIDE   256
+#define PACKED_ALIGN 64
+#define MOST_BLOCK   16 /* outputs of a row that kernels compute together */
 
 /* Both sides after Resize(256): the shorter is 256, the longer int(256 * long / short). */
 static void resized_size(int width, int height, double *new_width, double *new_height)
@@ -54,7 +54,7 @@ static void make_output_taps(nq_taps *taps, int i, int in, double center, double
     int32_t *fixed = taps->weights + (size_t)i * taps->stride;
     for (int t = 0; t < count; t++) {
         double w = sum != 0.0 ? weights[t] / sum : weights[t];
-        fixed[t] = (int32_t)(0.5 + w * (1 << FRACTION_BITS));
+        fixed[t] = (int32_t)(0.5 + w * (1 << NQ_RESIZE_BITS));
     }
     taps->first[i] = first;
     taps->count[i] = count;
@@ -86,71 +86,142 @@ static nq_status make_taps(nq_taps *taps, int in, double out, nq_error *err)
     return NQ_OK;
 }
 
+/* Groups of `width` taps for each block of outputs. A window that would leave the axis begins
+ * earlier, with weights of 0; one that is longer than the axis ends beyond it. */
+static int group_taps(const nq_taps *taps, int block, int width, bool within, nq_packed_taps *p)
+{
+    int total = 0;
+    for (int i = 0; i < NQ_CROP; i += block) {
+        int most = 0;
+        for (int n = i; n < i + block; n++)
+            most = taps->count[n] > most ? taps->count[n] : most;
+        p->groups[i] = (most + width - 1) / width;
+        p->start[i] = total;
+        total += p->groups[i];
+        int last = taps->in - p->groups[i] * width;
+        for (int n = i; n < i + block; n++) {
+            p->first[n] = within && taps->first[n] > last ? last : taps->first[n];
+            p->first[n] = p->first[n] < 0 ? 0 : p->first[n];
+        }
+    }
+    return total;
+}
+
+static nq_status reserve_weights(nq_packed_taps *p, size_t bytes, nq_error *err)
+{
+    if (bytes <= p->room)
+        return NQ_OK;
+    free(p->weights);
+    p->room = 0;
+    p->weights = aligned_alloc(PACKED_ALIGN, bytes / PACKED_ALIGN * PACKED_ALIGN + PACKED_ALIGN);
+    if (!p->weights)
+        return nq_fail_nomem(err, "resizing weights", bytes);
+    p->room = bytes;
+    return NQ_OK;
+}
+
+static nq_status pack_rows(const nq_resize_kernels *k, const nq_taps *taps, nq_packed_taps *p,
+                           nq_error *err)
+{
+    if (!k->pack_row)
+        return NQ_OK;
+    int total = group_taps(taps, k->row_block, k->row_taps, true, p);
+    nq_status status = reserve_weights(p, (size_t)total * k->row_bytes, err);
+    if (status != NQ_OK)
+        return status;
+    uint8_t *to = p->weights;
+    for (int i = 0; i < NQ_CROP; i += k->row_block) {
+        int first[MOST_BLOCK];
+        for (int n = 0; n < k->row_block; n++)
+            first[n] = p->first[i + n];
+        for (int g = 0; g < p->groups[i]; g++, to += k->row_bytes) {
+            k->pack_row(taps, i, first, to);
+            for (int n = 0; n < k->row_block; n++)
+                first[n] += k->row_taps;
+        }
+    }
+    return NQ_OK;
+}
+
+static nq_status pack_columns(const nq_resize_kernels *k, const nq_taps *taps, nq_packed_taps *p,
+                              nq_error *err)
+{
+    if (!k->pack_column)
+        return NQ_OK;
+    int total = group_taps(taps, 1, k->column_taps, false, p);
+    nq_status status = reserve_weights(p, (size_t)total * k->column_bytes, err);
+    if (status != NQ_OK)
+        return status;
+    uint8_t *to = p->weights;
+    for (int i = 0; i < NQ_CROP; i++)
+        for (int g = 0; g < p->groups[i]; g++, to += k->column_bytes)
+            k->pack_column(taps, i, p->first[i] + g * k->column_taps, to);
+    return NQ_OK;
+}
+
+/* Taps and packed taps of an axis, unless those of the picture before serve. */
+static nq_status make_axis(const nq_resize_kernels *k, nq_taps *taps, nq_packed_taps *packed,
+                           bool column, int in, double out, nq_error *err)
+{
+    if (taps->in == in && taps->out == out)
+        return NQ_OK;
+    taps->in = 0;
+    nq_status status = make_taps(taps, in, out, err);
+    if (status != NQ_OK)
+        return status;
+    taps->in = in;
+    taps->out = out;
+    status = column ? pack_columns(k, taps, packed, err) : pack_rows(k, taps, packed, err);
+    if (status != NQ_OK)
+        taps->in = 0;
+    return status;
+}
+
 nq_status nq_resizer_begin(nq_resizer *r, int width, int height, nq_error *err)
 {
     double new_width, new_height;
+    if (!r->kernels)
+        r->kernels = nq_resize_kernels_select();
     resized_size(width, height, &new_width, &new_height);
-    nq_status status = make_taps(&r->x, width, new_width, err);
+    nq_status status = make_axis(r->kernels, &r->x, &r->packed_x, false, width, new_width, err);
     if (status == NQ_OK)
-        status = make_taps(&r->y, height, new_height, err);
+        status = make_axis(r->kernels, &r->y, &r->packed_y, true, height, new_height, err);
     if (status != NQ_OK)
         return status;
     r->width = width;
     r->height = height;
     r->first_row = r->y.first[0];
     r->end_row = r->y.first[NQ_CROP - 1] + r->y.count[NQ_CROP - 1];
-    return make_room((void **)&r->rows, &r->room, (size_t)(r->end_row - r->first_row),
-                     CROP_ROW_BYTES, "resized rows", err);
-}
-
-/* Weights are never negative, so a sum lies between HALF and 255 + rounding, never below 0. */
-static uint8_t to_byte(int32_t sum)
-{
-    int32_t value = sum >> FRACTION_BITS;
-    return (uint8_t)(value > 255 ? 255 : value);
+    size_t kept = (size_t)(r->end_row - r->first_row), spare = (size_t)r->kernels->column_taps;
+    status =
+        make_room((void **)&r->rows, &r->room, kept + spare, NQ_RESIZE_PITCH, "resized rows", err);
+    if (status == NQ_OK) /* read by the last groups, with weights of 0 */
+        memset(r->rows + kept * NQ_RESIZE_PITCH, 0, spare * NQ_RESIZE_PITCH);
+    return status;
 }
 
 void nq_resizer_row(nq_resizer *r, int y, const uint8_t *rgb)
 {
     if (y < r->first_row || y >= r->end_row)
         return;
-    uint8_t *out = r->rows + (size_t)(y - r->first_row) * CROP_ROW_BYTES;
-    for (int i = 0; i < NQ_CROP; i++, out += 3) {
-        const uint8_t *in = rgb + (size_t)r->x.first[i] * 3;
-        const int32_t *weights = r->x.weights + (size_t)i * r->x.stride;
-        int32_t red = HALF, green = HALF, blue = HALF;
-        for (int t = 0; t < r->x.count[i]; t++, in += 3) {
-            red += in[0] * weights[t];
-            green += in[1] * weights[t];
-            blue += in[2] * weights[t];
-        }
-        out[0] = to_byte(red);
-        out[1] = to_byte(green);
-        out[2] = to_byte(blue);
-    }
+    r->kernels->row(&r->x, &r->packed_x, rgb,
+                    r->rows + (size_t)(y - r->first_row) * NQ_RESIZE_PITCH);
 }
 
 void nq_resizer_end(nq_resizer *r, uint8_t *crop)
 {
-    for (int i = 0; i < NQ_CROP; i++) {
-        int32_t sums[CROP_ROW_BYTES];
-        for (int b = 0; b < CROP_ROW_BYTES; b++)
-            sums[b] = HALF;
-        const uint8_t *in = r->rows + (size_t)(r->y.first[i] - r->first_row) * CROP_ROW_BYTES;
-        for (int t = 0; t < r->y.count[i]; t++, in += CROP_ROW_BYTES) {
-            int32_t weight = r->y.weights[(size_t)i * r->y.stride + t];
-            for (int b = 0; b < CROP_ROW_BYTES; b++)
-                sums[b] += in[b] * weight;
-        }
-        for (int b = 0; b < CROP_ROW_BYTES; b++)
-            crop[(size_t)i * CROP_ROW_BYTES + b] = to_byte(sums[b]);
-    }
+    for (int i = 0; i < NQ_CROP; i++)
+        r->kernels->column(&r->y, &r->packed_y, i,
+                           r->rows + (size_t)(r->y.first[i] - r->first_row) * NQ_RESIZE_PITCH,
+                           crop + (size_t)i * NQ_RESIZE_ROW);
 }
 
 void nq_resizer_free(nq_resizer *r)
 {
     free(r->x.weights);
     free(r->y.weights);
+    free(r->packed_x.weights);
+    free(r->packed_y.weights);
     free(r->rows);
     memset(r, 0, sizeof *r);
 }

@@ -10,9 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define NQ_RESIZE_SLACK 16 /* bytes that must be readable behind a row's last pixel */
+
 /* One axis: output i is the sum of weights[i*stride + t] * input[first[i] + t], t < count[i], in
  * fixed point with 22 fractional bits. */
 typedef struct {
+    int in;     /* pixels of the axis before */
+    double out; /* and after, before the crop */
     int first[224];
     int count[224];
     int stride;
@@ -20,12 +24,25 @@ typedef struct {
     size_t room;      /* of weights, in elements */
 } nq_taps;
 
+/* The same as a kernel wants it: groups of neighbouring taps, missing ones with weight 0. */
+typedef struct {
+    int first[224];  /* the first tap of each output, zeros in front included */
+    int groups[224]; /* of each output; of a row's block: at the block's first output */
+    int start[224];  /* the number of the first of these groups */
+    void *weights;   /* aligned to 64 bytes */
+    size_t room;     /* of weights, in bytes */
+} nq_packed_taps;
+
+typedef struct nq_resize_kernels nq_resize_kernels;
+
 /* Zero-initialise; memory is kept from picture to picture. */
 typedef struct {
+    const nq_resize_kernels *kernels; /* NULL: chosen at the first picture */
     int width, height;
     int first_row, end_row; /* the rows of the picture that the crop depends on */
     nq_taps x, y;
-    uint8_t *rows; /* u8 [end_row - first_row][224][3]: after the horizontal pass */
+    nq_packed_taps packed_x, packed_y;
+    uint8_t *rows; /* after the horizontal pass: from first_row on */
     size_t room;
 } nq_resizer;
 
@@ -35,7 +52,8 @@ typedef struct {
  */
 nq_status nq_resizer_begin(nq_resizer *r, int width, int height, nq_error *err);
 
-/* Row y as u8 [width][3]. Rows outside first_row..end_row-1 need not be given and are ignored. */
+/* Row y as u8 [width][3] and NQ_RESIZE_SLACK bytes of any value. Rows outside
+ * first_row..end_row-1 need not be given and are ignored. */
 void nq_resizer_row(nq_resizer *r, int y, const uint8_t *rgb);
 
 /* After the last row: crop u8 [224][224][3]. */
