@@ -46,6 +46,9 @@ UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/tes
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TOOLS    := $(patsubst tests/parity/%.c,$(BUILD)/tests/%,$(wildcard tests/parity/*.c)) \
             $(BUILD)/tests/checkkernels $(BUILD)/tests/checkresize
+# In bench/ a file with a header belongs to all programs, every other one is a program.
+BENCH_PARTS := $(patsubst %.h,%.c,$(wildcard bench/*.h))
+BENCH       := $(patsubst %.c,$(BUILD)/%,$(filter-out $(BENCH_PARTS),$(wildcard bench/*.c)))
 
 # V=1 shows the commands.
 ifneq ($(V),1)
@@ -60,7 +63,7 @@ all: deps
 	@$(MAKE) --no-print-directory programs
 
 programs: $(PROGRAMS)
-tests: $(UNIT) $(FUZZ) $(TOOLS)
+tests: $(UNIT) $(FUZZ) $(TOOLS) $(BENCH)
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -153,6 +156,8 @@ $(BUILD)/tests/checkresize: $(BUILD)/tests/kernels/checkresize.o $(WORKER) $(COM
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(BUILD)/tests/checkkernels: $(call objects,$(filter-out %/checkresize.c,$(wildcard tests/kernels/*.c))) $(WORKER) $(COMMON)
 	@mkdir -p $(dir $@)
+	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+$(BENCH): %: %.o $(call objects,$(BENCH_PARTS)) $(WORKER) $(COMMON)
 	$(call quiet,LINK)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c tests/parity/*.c tests/kernels/*.c)): \
     CFLAGS += -Wno-missing-prototypes
