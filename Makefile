@@ -88,10 +88,12 @@ parity: deps-test
 	@$(MAKE) --no-print-directory -j2 programs tests
 	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" DATA="$(DATA)" tests/parity/run.sh
 
-#: make bench      images a second of the integer network, by kernels (NETQ_SHARED=DIR: the real ones)
-bench: deps
-	@$(MAKE) --no-print-directory -j2 programs
-	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" bench/score.sh
+#: make bench      netq beside oneDNN, PyTorch and onnxruntime: docs/bench.md (NETQ_SHARED=DIR or WEIGHTS=, IMAGES=;
+#:                 NETWORKS="resnet18 ..." and PART="layers ..." for some of it; NETQ_ORT_PYTHON=PYTHON)
+bench: deps-test
+	@$(MAKE) --no-print-directory -j2 programs tests
+	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" WEIGHTS="$(WEIGHTS)" IMAGES="$(IMAGES)" \
+	  NETQ_ORT_PYTHON="$(NETQ_ORT_PYTHON)" python3 bench/bench.py --networks "$(NETWORKS)" --parts "$(PART)"
 
 #: make accuracy NETQ_SHARED=DIR DATA=IMAGEFOLDER [PRESETS= BITS= MODELS= CALIBRATE= LIMIT=]   what each method loses
 accuracy: deps

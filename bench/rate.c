@@ -3,10 +3,14 @@
  * it can let several programs take turns.
  *
  *   engine THREADS SECONDS    images a second of the whole network, crops in, logits out
+ *   own THREADS SECONDS       the same by the threads' own time, which other processes on the
+ *                             cores do not lengthen
  *   multiply THREADS SECONDS  GMAC/s of the best bare integer loop
+ *   labels                    the first maximal class of each crop
  *
- * Each answer is a line of JSON: {"rate":}. The threads are pinned. CROPS: a file of u8
- * [n][224][224][3]; without it one grey crop. Before the first answer comes a line {"kernels":}.
+ * Each answer is a line of JSON, {"rate":} or {"labels":[]}. The threads are pinned. CROPS: a file
+ * of u8 [n][224][224][3]; without it one grey crop. Before the first answer comes a line
+ * {"kernels":, "available":[]}.
  */
 #include "bench/measure.h"
 #include "bench/multiply.h"
@@ -29,20 +33,29 @@ typedef struct {
     size_t count;
 } server;
 
-static double run_engine(void *context, int thread, double seconds)
+static double run_engine(const server *s, int thread, double (*clock)(void), double seconds)
 {
-    const server *s = context;
     size_t batch = (size_t)nq_plan_batch(s->plan), at = (size_t)thread % s->count, images = 0;
     uint8_t *logits = s->logits + (size_t)thread * batch * (size_t)nq_plan_classes(s->plan);
-    double began = nq_bench_seconds(), now = began;
+    double began = clock(), now = began;
     while (images == 0 || now - began < seconds) {
         size_t n = s->count - at < batch ? s->count - at : batch;
         nq_engine_run(s->engines[thread], s->crops + at * NQ_CROP_BYTES, (int)n, logits);
         images += n;
         at = (at + n) % s->count;
-        now = nq_bench_seconds();
+        now = clock();
     }
     return (double)images / (now - began);
+}
+
+static double run_wall(void *context, int thread, double seconds)
+{
+    return run_engine(context, thread, nq_bench_seconds, seconds);
+}
+
+static double run_own(void *context, int thread, double seconds)
+{
+    return run_engine(context, thread, nq_bench_thread_seconds, seconds);
 }
 
 static double run_multiply(void *context, int thread, double seconds)
@@ -82,6 +95,18 @@ static nq_status read_crops(server *s, const char *path, nq_error *err)
     return status;
 }
 
+/* Which kernels work here, and which others this CPU could run. */
+static void greet(const nq_kernels *chosen)
+{
+    const nq_kernels *k;
+    printf("{\"kernels\": \"%s\", \"available\": [", nq_kernels_name(chosen));
+    for (size_t i = 0, n = 0; (k = nq_kernels_at(i)) != NULL; i++)
+        if (k->supported())
+            printf("%s\"%s\"", n++ ? ", " : "", nq_kernels_name(k));
+    printf("]}\n");
+    fflush(stdout);
+}
+
 static nq_status open_server(server *s, const char *network, const char *crops, nq_error *err)
 {
     const nq_kernels *kernels;
@@ -97,8 +122,7 @@ static nq_status open_server(server *s, const char *network, const char *crops, 
     size_t bytes = (size_t)nq_plan_batch(s->plan) * (size_t)nq_plan_classes(s->plan);
     s->logits = malloc(THREADS_AT_MOST * bytes);
     s->loop = nq_multiply_best();
-    printf("{\"kernels\": \"%s\"}\n", nq_kernels_name(kernels));
-    fflush(stdout);
+    greet(kernels);
     return s->logits ? NQ_OK : nq_fail_nomem(err, "logits", THREADS_AT_MOST * bytes);
 }
 
@@ -114,20 +138,45 @@ static void close_server(server *s)
     free(s->logits);
 }
 
+static nq_status answer_labels(server *s, nq_error *err)
+{
+    nq_status status = ready(s, 1, err);
+    for (size_t i = 0; i < s->count && status == NQ_OK; i++) {
+        int best = 0;
+        nq_engine_run(s->engines[0], s->crops + i * NQ_CROP_BYTES, 1, s->logits);
+        for (int c = 1; c < nq_plan_classes(s->plan); c++)
+            if (s->logits[c] > s->logits[best])
+                best = c;
+        printf("%s%d", i ? ", " : "{\"labels\": [", best);
+    }
+    printf("]}\n");
+    fflush(stdout);
+    return status;
+}
+
 static nq_status answer(server *s, const char *line, nq_error *err)
 {
+    static const struct {
+        const char *name;
+        nq_bench_work work;
+    } measurements[] = {{"engine", run_wall}, {"own", run_own}, {"multiply", run_multiply}};
     char what[16];
     int threads;
     double seconds;
-    if (sscanf(line, "%15s %d %lf", what, &threads, &seconds) != 3 || threads < 1 ||
-        threads > THREADS_AT_MOST || (strcmp(what, "engine") != 0 && strcmp(what, "multiply") != 0))
+    nq_bench_work work = NULL;
+    if (strcmp(line, "labels") == 0)
+        return answer_labels(s, err);
+    if (sscanf(line, "%15s %d %lf", what, &threads, &seconds) == 3 && threads >= 1 &&
+        threads <= THREADS_AT_MOST)
+        for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++)
+            if (strcmp(what, measurements[i].name) == 0)
+                work = measurements[i].work;
+    if (!work)
         return nq_fail(err, NQ_ERR_INPUT, "\"%s\" is no measurement", line);
     nq_status status = ready(s, threads, err);
     if (status != NQ_OK)
         return status;
-    printf(
-        "{\"rate\": %.9g}\n",
-        nq_bench_together(s->pools[threads], *what == 'e' ? run_engine : run_multiply, s, seconds));
+    printf("{\"rate\": %.9g}\n", nq_bench_together(s->pools[threads], work, s, seconds));
     fflush(stdout);
     return NQ_OK;
 }

@@ -54,6 +54,7 @@ test)
     for script in tests/service/test_*.py; do
         run "service/$(basename "$script" .py)" $((240 * NETQ_TEST_SLOW)) python3 "$script"
     done
+    run bench/selftest $((240 * NETQ_TEST_SLOW)) python3 bench/bench.py --selftest
     run parity/quick $((240 * NETQ_TEST_SLOW)) tests/parity/run.sh quick
     ;;
 long)

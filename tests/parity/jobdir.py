@@ -12,9 +12,9 @@ def place(path):
     return {"root": os.path.dirname(path), "path": os.path.basename(path)}
 
 
-def run(folder, spec, arch, checkpoint, images, wnids=None, labels=None, calibration=None,
-        quantized=None, float_output=None, threads=2, env=None):
-    """Runs one job in `folder`; returns (metrics, labels). Raises with the worker's sentence where it fails."""
+def prepare(folder, spec, arch, checkpoint, images, wnids=None, labels=None, calibration=None,
+            quantized=None, float_output=None, threads=2):
+    """Writes job.json into `folder`."""
     os.makedirs(folder, exist_ok=True)
     job = {
         "format": 1, "job": 1, "spec": dict(spec, dataset="data"), "fingerprint": "0" * 64,
@@ -30,6 +30,11 @@ def run(folder, spec, arch, checkpoint, images, wnids=None, labels=None, calibra
     }
     with open(os.path.join(folder, "job.json"), "w") as f:
         json.dump(job, f)
+
+
+def run(folder, *job, env=None, **more):
+    """Runs one job in `folder` (see prepare()); returns (metrics, labels). Raises with the worker's sentence where it fails."""
+    prepare(folder, *job, **more)
     done = subprocess.run([os.path.join(BUILD, "netq-worker"), folder], capture_output=True, text=True,
                           env=dict(os.environ, **(env or {})))
     if done.returncode != 0:
