@@ -30,7 +30,7 @@ FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -O3 
 FLAGS_avx512vbmi := $(FLAGS_avx512) -mavx512vbmi
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni -fno-ivopts
 FLAGS_amx        := $(FLAGS_avx512vnni) -mamx-tile -mamx-int8
-FLAGS_kernels    := -O3
+FLAGS_kernels    := -O3 -fno-trapping-math
 flags_of = $(FLAGS_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))

@@ -149,7 +149,7 @@ void nq_layer_add_channels(const float *in, int in_channels, int in_first, float
 
 /* Where the largest of a window lies, as an offset into the image; for `count` channels. */
 static void find_largest(const nq_float_window *w, const float *image, int oy, int ox, int count,
-                         size_t *where)
+                         int *where)
 {
     float best[CHUNK];
     bool empty = true;
@@ -161,9 +161,9 @@ static void find_largest(const nq_float_window *w, const float *image, int oy, i
             int x = ox * w->stride - w->pad_w + kx;
             if (x < 0 || x >= w->in_width)
                 continue;
-            size_t offset = ((size_t)y * (size_t)w->in_width + (size_t)x) * (size_t)w->channels;
+            int offset = (y * w->in_width + x) * w->channels;
             for (int c = 0; c < count; c++) {
-                float value = image[offset + (size_t)c];
+                float value = image[offset + c];
                 bool larger = empty || value > best[c];
                 best[c] = larger ? value : best[c];
                 where[c] = larger ? offset : where[c];
@@ -176,12 +176,12 @@ static void find_largest(const nq_float_window *w, const float *image, int oy, i
 static void scatter_pixel(const nq_float_window *w, const float *image, int y, int x,
                           const float *gradient, float *gradient_in)
 {
-    size_t where[CHUNK] = {0};
+    int where[CHUNK] = {0};
     for (int first = 0; first < w->channels; first += CHUNK) {
         int count = w->channels - first < CHUNK ? w->channels - first : CHUNK;
         find_largest(w, image + first, y, x, count, where);
         for (int c = 0; c < count; c++)
-            gradient_in[where[c] + (size_t)(first + c)] += gradient[first + c];
+            gradient_in[where[c] + first + c] += gradient[first + c];
     }
 }
 

@@ -27,13 +27,35 @@ void nq_layer_copy_channels(const float *in, int in_channels, int in_first, floa
     }
 }
 
+/* Two groups, as the architectures have them: two rows become pairs, and pairs two rows. */
+static void pair_up(const float *restrict in, int each, float *restrict out)
+{
+    for (int j = 0; j < each; j++) {
+        out[2 * j] = in[j];
+        out[2 * j + 1] = in[each + j];
+    }
+}
+
+static void take_apart(const float *restrict in, int pairs, float *restrict out)
+{
+    for (int i = 0; i < pairs; i++) {
+        out[i] = in[2 * i];
+        out[pairs + i] = in[2 * i + 1];
+    }
+}
+
 void nq_layer_shuffle(const float *in, int channels, int groups, size_t pixels, float *out)
 {
     int each = channels / groups;
     for (size_t p = 0; p < pixels; p++) {
-        for (int i = 0; i < groups; i++)
-            for (int j = 0; j < each; j++)
-                out[j * groups + i] = in[i * each + j];
+        if (groups == 2)
+            pair_up(in, each, out);
+        else if (each == 2)
+            take_apart(in, groups, out);
+        else
+            for (int i = 0; i < groups; i++)
+                for (int j = 0; j < each; j++)
+                    out[j * groups + i] = in[i * each + j];
         in += channels;
         out += channels;
     }
