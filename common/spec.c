@@ -86,8 +86,13 @@ static bool key_read(const char *key, const nq_spec *spec, const char **needs)
         return spec->calibrate.source == NQ_CALIBRATE_FILE;
     }
     if (strcmp(key, "calibrate.samples") == 0 || strcmp(key, "calibrate.seed") == 0) {
-        *needs = "samples (calibrate.source gaussian, uniform or file)";
+        *needs = "samples (calibrate.source gaussian, uniform, file or distill)";
         return spec->kind != NQ_JOB_QUANTIZE || spec->calibrate.source != NQ_CALIBRATE_NONE;
+    }
+    if (strcmp(key, "calibrate.loss") == 0 || strcmp(key, "calibrate.init") == 0 ||
+        strcmp(key, "calibrate.steps") == 0 || strcmp(key, "calibrate.batch") == 0) {
+        *needs = "calibrate.source distill";
+        return spec->calibrate.source == NQ_CALIBRATE_DISTILL;
     }
     if (strcmp(key, "repair.equalize_by") == 0) {
         *needs = "repair.equalize true";
@@ -266,12 +271,33 @@ static nq_status check_source(const nq_spec *spec, nq_error *err)
     if (!samples && !bn)
         return nq_fail(err, NQ_ERR_INPUT,
                        "calibrate.source: none leaves the activations without ranges; choose "
-                       "gaussian, uniform or file, or activations.source bn");
+                       "gaussian, uniform, file or distill, or activations.source bn");
     if (samples && bn)
         return nq_fail(err, NQ_ERR_INPUT,
                        "activations.source: bn draws no sample, but calibrate.source is %s; set "
                        "that to none, or activations.source to data",
                        nq_spec_field_find("calibrate.source")->choices[spec->calibrate.source]);
+    return NQ_OK;
+}
+
+static bool preset_sets(const nq_spec *spec, const char *key)
+{
+    for (const char *const *s = nq_preset_find(spec->preset)->settings; *s; s += 2)
+        if (strcmp(*s, key) == 0)
+            return true;
+    return false;
+}
+
+/* How many images are made where nobody says it, and how many one job's memory has room for. */
+static nq_status check_distilled(bool samples_given, nq_spec *spec, nq_error *err)
+{
+    if (!samples_given && !preset_sets(spec, "calibrate.samples"))
+        spec->calibrate.samples = 64;
+    if (spec->calibrate.samples > 1024)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "calibrate.samples: %d are more than the 1024 images that "
+                       "calibrate.source distill makes",
+                       spec->calibrate.samples);
     return NQ_OK;
 }
 
@@ -286,6 +312,9 @@ static nq_status check_calibration(const json_t *written, nq_spec *spec, nq_erro
         return NQ_OK;
     nq_status status = check_source(spec, err);
     if (status != NQ_OK)
+        return status;
+    if (source == NQ_CALIBRATE_DISTILL &&
+        (status = check_distilled(samples_given, spec, err)) != NQ_OK)
         return status;
     if (source == NQ_CALIBRATE_FILE && !*spec->calibrate.file)
         return nq_fail(err, NQ_ERR_INPUT,

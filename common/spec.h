@@ -39,8 +39,11 @@ typedef enum {
     NQ_CALIBRATE_NONE,
     NQ_CALIBRATE_GAUSSIAN,
     NQ_CALIBRATE_UNIFORM, /* uniform in [-sqrt(3), sqrt(3)): zero mean, unit variance */
-    NQ_CALIBRATE_FILE     /* calibrate.file: .npy f32 [N][3][224][224], or an image folder */
+    NQ_CALIBRATE_FILE,    /* calibrate.file: .npy f32 [N][3][224][224], or an image folder */
+    NQ_CALIBRATE_DISTILL  /* images made from the network's batch norm statistics */
 } nq_calibrate_source;
+typedef enum { NQ_LOSS_BATCH, NQ_LOSS_ZEROQ } nq_loss_kind;
+typedef enum { NQ_INIT_SMOOTH, NQ_INIT_GAUSSIAN, NQ_INIT_ZEROQ } nq_init_kind;
 typedef enum { NQ_UNREADABLE_FAIL, NQ_UNREADABLE_WRONG } nq_unreadable;
 /* What kind of network is scored. */
 typedef enum { NQ_JOB_QUANTIZE, NQ_JOB_FLOAT, NQ_JOB_QUANTIZED_FILE } nq_job_kind;
@@ -71,6 +74,10 @@ typedef struct {
         int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all; 0 with none
                       */
         uint64_t seed;
+        /* with source distill */
+        nq_loss_kind loss;
+        nq_init_kind init;
+        int steps, batch; /* of gradient descent, for each batch; images of a batch */
     } calibrate;
     struct {
         int equalize; /* this and the other bare names: 0 or 1 */

@@ -22,7 +22,9 @@ static const char *const roundings[] = {"nearest", "squant", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const range_sources[] = {"data", "bn", NULL};
 static const char *const equalize_bys[] = {"weights", "activations", NULL};
-static const char *const sources[] = {"none", "gaussian", "uniform", "file", NULL};
+static const char *const sources[] = {"none", "gaussian", "uniform", "file", "distill", NULL};
+static const char *const losses[] = {"batch", "zeroq", NULL};
+static const char *const inits[] = {"smooth", "gaussian", "zeroq", NULL};
 static const char *const unreadables[] = {"fail", "wrong", NULL};
 
 const nq_spec_field nq_spec_fields[] = {
@@ -87,7 +89,9 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(activations.source)},
     {"calibrate.source", NQ_FIELD_ENUM, ANY, ONE_OF(sources, "gaussian"),
      "Where calibration samples come from: gaussian draws each value from N(0,1), uniform from "
-     "[-sqrt(3), sqrt(3)), which has the same mean and variance, file reads calibrate.file. none "
+     "[-sqrt(3), sqrt(3)), which has the same mean and variance, file reads calibrate.file, "
+     "distill makes "
+     "images that give the network's batch norms the statistics they expect. none "
      "is for jobs that calibrate nothing: presets float and quantized, and activations.source bn.",
      MEMBER(calibrate.source)},
     {"calibrate.file", PATH(QUANTIZE),
@@ -96,10 +100,24 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(calibrate.file)},
     {"calibrate.samples", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 1000000, "1000"),
      "How many samples to calibrate with. With a file: at most so many, its first ones; 0, the "
-     "default there, is all of it.",
+     "default there, is all of it. With distill the default is 64, the most 1024.",
      MEMBER(calibrate.samples)},
     {"calibrate.seed", NQ_FIELD_INT, QUANTIZE, NUMBER(0, INT64_MAX, "1"),
      "Everything random in the job comes from this number.", MEMBER(calibrate.seed)},
+    {"calibrate.loss", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(losses, "batch"),
+     "With calibrate.source distill: whose statistics are to match. batch is all images of a batch "
+     "together, each rolled and mirrored at every step, Adam at 0.1 with cosine decay, pixels "
+     "between black and white; zeroq is each image by itself, as published (ZeroQ, CVPR 2020).",
+     MEMBER(calibrate.loss)},
+    {"calibrate.init", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(inits, "smooth"),
+     "With calibrate.source distill: what the images start from. smooth is noise of several sizes, "
+     "gaussian N(0,1), zeroq what the authors' code draws: uniform in +-0.0235, nearly grey.",
+     MEMBER(calibrate.init)},
+    {"calibrate.steps", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 100000, "200"),
+     "With calibrate.source distill: steps of gradient descent for each batch.",
+     MEMBER(calibrate.steps)},
+    {"calibrate.batch", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 1024, "32"),
+     "With calibrate.source distill: how many images are made together.", MEMBER(calibrate.batch)},
     {"repair.equalize", SWITCH,
      "Scales the channels between neighbouring layers, which changes nothing in float, so that "
      "they "
@@ -158,6 +176,14 @@ static const char *const dfq[] = {DATA_FREE, "repair.equalize",     "true", "rep
 static const char *const squant[] = {
     DATA_FREE, "activations.range", "mse", "weights.rounding", "squant", NULL};
 
+static const char *const zeroq[] = {FULL_RANGE, "calibrate.source",
+                                    "distill",  "calibrate.loss",
+                                    "zeroq",    "calibrate.init",
+                                    "zeroq",    "calibrate.steps",
+                                    "500",      "calibrate.batch",
+                                    "32",       "calibrate.samples",
+                                    "32",       NULL};
+
 const nq_preset nq_presets[] = {
     {"baseline", NQ_JOB_QUANTIZE,
      "The challenge's own scheme: 8-bit weights with one scale a layer, activations in the reduced "
@@ -179,6 +205,10 @@ const nq_preset nq_presets[] = {
     {"squant", NQ_JOB_QUANTIZE,
      "SQuant's flips, ranges from batch norms alone (Guo et al., ICLR 2022). No sample is drawn.",
      squant},
+    {"zeroq", NQ_JOB_QUANTIZE,
+     "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "
+     "come from 32 images distilled as published.",
+     zeroq},
     {"float", NQ_JOB_FLOAT,
      "No quantization: scores the float network, the reference row of every table.", float_only},
     {"quantized", NQ_JOB_QUANTIZED_FILE,

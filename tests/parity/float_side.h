@@ -40,7 +40,7 @@ static nq_status load_graph(const char *arch, const char *path, nq_graph *graph,
 }
 
 /* All samples of the .npy file NAME in folder ROOT. */
-static nq_status open_samples(const char *path, nq_samples **samples, nq_error *err)
+__attribute__((unused)) static nq_status open_samples(const char *path, nq_samples **samples, nq_error *err)
 {
     const char *slash = strrchr(path, '/');
     char *root = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
@@ -58,7 +58,7 @@ static nq_status open_samples(const char *path, nq_samples **samples, nq_error *
 }
 
 /* arguments: ARCH CHECKPOINT SAMPLES.npy THREADS */
-static nq_status float_side_open(char **arguments, float_side *side, nq_error *err)
+__attribute__((unused)) static nq_status float_side_open(char **arguments, float_side *side, nq_error *err)
 {
     int threads = atoi(arguments[3]);
     nq_status status = load_graph(arguments[0], arguments[1], &side->graph, err);
@@ -71,7 +71,7 @@ static nq_status float_side_open(char **arguments, float_side *side, nq_error *e
     return status;
 }
 
-static void float_side_close(float_side *side)
+__attribute__((unused)) static void float_side_close(float_side *side)
 {
     nq_pool_free(side->pool);
     nq_float_net_free(side->net);

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 : "${BUILD:=build/release}"
 python=/usr/bin/python3
 here=tests/parity
-checks="fold crop float gradients observers ops accuracy"
+checks="fold crop float gradients distill observers ops accuracy"
 
 why=
 if [ -z "${NETQ_SHARED:-}" ] || [ ! -d "${NETQ_SHARED:-}/data/weights" ]; then
@@ -43,6 +43,7 @@ case $mode in
 quick)
     check $here/check_fold.py
     check $here/check_gradients.py --models shufflenet_v2_x1_0,shufflenet_v2_x0_5
+    check $here/check_distill.py --models shufflenet_v2_x1_0 --samples 3 --steps 3
     check $here/check_crop.py --limit 40 "$NETQ_SHARED/data/photos" "$data"
     check $here/check_observers.py --samples 8
     check $here/check_ops.py --images 2 --data "$data"
@@ -51,6 +52,7 @@ ci)
     check $here/check_crop.py "$NETQ_SHARED/data/photos" "$data"
     check $here/check_float.py --images 128 --data "$data"
     check $here/check_gradients.py
+    check $here/check_distill.py
     check $here/check_observers.py --samples 64
     check $here/check_ops.py --images 16 --data "$data"
     check $here/check_accuracy.py --seeds 1 --data "$data"
@@ -60,6 +62,7 @@ all)
     check $here/check_crop.py "$NETQ_SHARED/data/photos" "$data"
     check $here/check_float.py --images 0 --data "$data"
     check $here/check_gradients.py
+    check $here/check_distill.py
     check $here/check_observers.py --samples 256
     check $here/check_ops.py --images 64 --data "$data"
     check $here/check_accuracy.py --seeds 5 --data "$data"

@@ -181,4 +181,45 @@ static inline nq_graph small_every_kind(void)
     return g;
 }
 
+/* Gives a convolution without bias a batch norm, and folds it. */
+static inline void reference_add_norm(nq_graph *g, const char *name, uint32_t *state)
+{
+    int index = nq_graph_find(g, name);
+    nq_node *n = &g->nodes[index];
+    size_t channels = (size_t)n->channels;
+    free(n->bias);
+    n->bias = NULL;
+    snprintf(n->norm_key, sizeof n->norm_key, "%s.bn", name);
+    n->norm = (nq_batch_norm){.gamma = small_values(channels, 1.0f, state),
+                              .beta = small_values(channels, 0.5f, state),
+                              .mean = small_values(channels, 0.5f, state),
+                              .var = small_values(channels, 0.5f, state)};
+    for (size_t c = 0; c < channels; c++)
+        n->norm.var[c] += 1.0f;
+}
+
+/* small_every_kind() with three batch norms; one channel of the last is lost. */
+static inline nq_graph reference_normed_graph(void)
+{
+    nq_error err = {0};
+    uint32_t state = 21;
+    nq_graph g = small_every_kind();
+    reference_add_norm(&g, "stem", &state);
+    reference_add_norm(&g, "wide", &state);
+    reference_add_norm(&g, "pairs", &state);
+    g.nodes[nq_graph_find(&g, "pairs")].norm.gamma[3] = 0.0f;
+    assert_ok(nq_graph_fold(&g, &err), &err);
+    return g;
+}
+
+/* The kept value in terms of what a folded node gives before its ReLU. */
+static inline double reference_kept(const nq_node *n, size_t k, double before)
+{
+    int c = (int)(k % (size_t)n->channels);
+    if (!n->norm.gamma)
+        return before;
+    double scale = (double)(n->norm.gamma[c] * nq_batch_norm_inverse(&n->norm, c));
+    return scale == 0.0 ? 0.0 : (before - (double)n->norm.beta[c]) / scale;
+}
+
 #endif

@@ -9,46 +9,6 @@
 
 #define STEP 1e-6
 
-/* Gives a convolution without bias a batch norm, and folds it. */
-static void add_norm(nq_graph *g, const char *name, uint32_t *state)
-{
-    int index = nq_graph_find(g, name);
-    nq_node *n = &g->nodes[index];
-    size_t channels = (size_t)n->channels;
-    free(n->bias);
-    n->bias = NULL;
-    snprintf(n->norm_key, sizeof n->norm_key, "%s.bn", name);
-    n->norm = (nq_batch_norm){.gamma = small_values(channels, 1.0f, state),
-                              .beta = small_values(channels, 0.5f, state),
-                              .mean = small_values(channels, 0.5f, state),
-                              .var = small_values(channels, 0.5f, state)};
-    for (size_t c = 0; c < channels; c++)
-        n->norm.var[c] += 1.0f;
-}
-
-static nq_graph normed_graph(void)
-{
-    nq_error err = {0};
-    uint32_t state = 21;
-    nq_graph g = small_every_kind();
-    add_norm(&g, "stem", &state);
-    add_norm(&g, "wide", &state);
-    add_norm(&g, "pairs", &state);
-    g.nodes[nq_graph_find(&g, "pairs")].norm.gamma[3] = 0.0f;
-    assert_ok(nq_graph_fold(&g, &err), &err);
-    return g;
-}
-
-/* The kept value in terms of what a folded node gives before its ReLU. */
-static double kept_value(const nq_node *n, size_t k, double before)
-{
-    int c = (int)(k % (size_t)n->channels);
-    if (!n->norm.gamma)
-        return before;
-    double scale = (double)(n->norm.gamma[c] * nq_batch_norm_inverse(&n->norm, c));
-    return scale == 0.0 ? 0.0 : (before - (double)n->norm.beta[c]) / scale;
-}
-
 /* The loss: every kept value times a number of its own, and half its square. */
 static float factor_of(int node, size_t k)
 {
@@ -63,7 +23,7 @@ static double reference_loss(const nq_graph *g, const double *images)
     double loss = 0;
     for (int i = 0; i < g->count; i++)
         for (size_t k = 0; k < REFERENCE_BATCH * nq_node_elements(&g->nodes[i]); k++) {
-            double v = kept_value(&g->nodes[i], k, r.before[i][k]);
+            double v = reference_kept(&g->nodes[i], k, r.before[i][k]);
             loss += (double)factor_of(i, k) * v + 0.005 * v * v;
         }
     reference_free(&r);
@@ -92,7 +52,7 @@ static nq_status compare_kept(void *context, int node, const float *values, nq_e
     const nq_node *n = &g->nodes[node];
     (void)err;
     for (size_t k = 0; k < REFERENCE_BATCH * nq_node_elements(n); k++) {
-        double want = kept_value(n, k, r->before[node][k]);
+        double want = reference_kept(n, k, r->before[node][k]);
         if (!(fabs((double)values[k] - want) <= 2e-4 * (1.0 + fabs(want))))
             fail_msg("%s: value %zu is %.9g, wanted %.9g", n->name, k, (double)values[k], want);
     }
@@ -214,7 +174,7 @@ static void gradients_are_the_slopes(void **unused)
 static void batch_norms_come_out_of_the_convolutions_again(void **unused)
 {
     (void)unused;
-    nq_graph g = normed_graph();
+    nq_graph g = reference_normed_graph();
     check_graph(&g);
     nq_graph_free(&g);
 }
@@ -224,7 +184,7 @@ static void what_nobody_wants_is_left_out(void **unused)
 {
     (void)unused;
     nq_error err = {0};
-    nq_graph g = normed_graph();
+    nq_graph g = reference_normed_graph();
     uint32_t state = 4;
     int fc = nq_graph_find(&g, "fc"), deep = nq_graph_find(&g, "deep");
     size_t count = REFERENCE_BATCH * nq_node_elements(&g.nodes[0]);
@@ -285,7 +245,7 @@ static void threads_at_once_compute_the_same_bits(void **unused)
     (void)unused;
     nq_error err = {0};
     uint32_t state = 5;
-    nq_graph g = normed_graph();
+    nq_graph g = reference_normed_graph();
     nq_grad_net *net = NULL;
     size_t count = REFERENCE_BATCH * nq_node_elements(&g.nodes[0]);
     float *images = small_values(count, 1.0f, &state);
@@ -344,7 +304,7 @@ static void a_changed_graph_is_refused_by_name(void **unused)
 {
     (void)unused;
     nq_error err = {0};
-    nq_graph g = normed_graph();
+    nq_graph g = reference_normed_graph();
     nq_grad_net *net = NULL;
     int wide = nq_graph_find(&g, "wide");
     g.nodes[wide].bias[2] += 0.5f;

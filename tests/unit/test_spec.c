@@ -210,6 +210,14 @@ static void contradictions(void **state)
          "repair.equalize_by: this version equalizes by weights only"},
         {"{\"model\":\"m\",\"repair\":{\"equalize_by\":\"weights\"}}",
          "repair.equalize_by: is read only with repair.equalize true"},
+        {"{\"model\":\"m\",\"calibrate\":{\"loss\":\"zeroq\"}}",
+         "calibrate.loss: is read only with calibrate.source distill"},
+        {"{\"model\":\"m\",\"calibrate\":{\"steps\":5}}",
+         "calibrate.steps: is read only with calibrate.source distill"},
+        {"{\"model\":\"m\",\"calibrate\":{\"source\":\"distill\",\"samples\":1025}}",
+         "calibrate.samples: 1025 are more than the 1024 images"},
+        {"{\"model\":\"m\",\"calibrate\":{\"source\":\"distill\",\"samples\":0}}",
+         "calibrate.samples: 0"},
         {"{\"model\":\"m\",\"dataset\":\"d\",\"dataset_path\":\"/a\"}",
          "dataset_path: is given together with dataset"},
         {"{\"model\":\"m\",\"activations\":{\"range\":\"mse\"}}",
@@ -222,6 +230,37 @@ static void contradictions(void **state)
         nq_error err = {0};
         assert_refused(resolve(bad[i].text, &spec, &err), NQ_ERR_INPUT, &err, bad[i].words);
     }
+}
+
+/* How many images are made depends on who asks; the other keys are there with distill alone. */
+static void distilled_images(void **state)
+{
+    (void)state;
+    nq_spec spec;
+    nq_error err = {0};
+    assert_ok(resolve("{\"model\":\"m\",\"calibrate\":{\"source\":\"distill\"}}", &spec, &err),
+              &err);
+    assert_int_equal(spec.calibrate.samples, 64);
+    assert_int_equal(spec.calibrate.loss, NQ_LOSS_BATCH);
+    assert_int_equal(spec.calibrate.init, NQ_INIT_SMOOTH);
+    json_t *json = nq_spec_to_json(&spec);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(json, "calibrate"), "steps")),
+        spec.calibrate.steps);
+    json_decref(json);
+    assert_ok(resolve("{\"model\":\"m\",\"preset\":\"zeroq\"}", &spec, &err), &err);
+    assert_int_equal(spec.calibrate.samples, 32);
+    assert_int_equal(spec.calibrate.loss, NQ_LOSS_ZEROQ);
+    assert_int_equal(spec.calibrate.init, NQ_INIT_ZEROQ);
+    assert_int_equal(spec.calibrate.steps, 500);
+    assert_ok(resolve("{\"model\":\"m\",\"preset\":\"zeroq\",\"calibrate\":{\"samples\":3}}", &spec,
+                      &err),
+              &err);
+    assert_int_equal(spec.calibrate.samples, 3);
+    assert_ok(resolve("{\"model\":\"m\"}", &spec, &err), &err);
+    json = nq_spec_to_json(&spec);
+    assert_null(json_object_get(json_object_get(json, "calibrate"), "steps"));
+    json_decref(json);
 }
 
 /* resolve(to_json(resolve(x))) == resolve(x), byte for byte. */
@@ -238,6 +277,9 @@ static void resolving_is_a_fixed_point(void **state)
         "{\"model\":\"m\",\"preset\":\"w4a4\",\"dataset_path\":\"/d\"}",
         "{\"model\":\"m\",\"calibrate\":{\"source\":\"file\",\"file\":\"/f\"}}",
         "{\"model\":\"m\",\"calibrate\":{\"source\":\"uniform\",\"samples\":7}}",
+        "{\"model\":\"m\",\"calibrate\":{\"source\":\"distill\",\"steps\":9,\"init\":\"gaussian\"}"
+        "}",
+        "{\"model\":\"m\",\"preset\":\"zeroq\"}",
         "{\"model\":\"m\",\"preset\":\"w6a6\",\"keep_8bit\":[\"conv1\",\"fc\"]}",
         "{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},\"calibrate\":{\"source\":\"none\"},"
         "\"repair\":{\"equalize\":true,\"absorb_bias\":true,\"correct_bias\":true}}",
@@ -383,6 +425,7 @@ int main(void)
         cmocka_unit_test(presets),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(contradictions),
+        cmocka_unit_test(distilled_images),
         cmocka_unit_test(resolving_is_a_fixed_point),
         cmocka_unit_test(flags_are_text),
         cmocka_unit_test(lengths_are_bounded),
