@@ -47,15 +47,19 @@ void nq_job_progress(const json_t *job, char text[NQ_LONG_TEXT])
     const char *stage = nq_view_text(progress, "stage");
     double done = nq_view_real(progress, "done"), total = nq_view_real(progress, "total");
     double rate = nq_view_real(progress, "rate");
-    char count[NQ_TEXT], left[NQ_TEXT], share[NQ_TEXT] = "", speed[NQ_TEXT] = "";
+    double loss = nq_view_real(progress, "loss");
+    char count[NQ_TEXT], left[NQ_TEXT], share[NQ_TEXT] = "", speed[NQ_TEXT] = "",
+                                        down[NQ_TEXT] = "";
     nq_job_count(job, count);
     nq_job_left(job, left);
     if (total > 0 && done >= 0)
         snprintf(share, sizeof share, " (%.0f %%)", floor(100 * fmin(done / total, 1)));
     if (rate > 0)
         snprintf(speed, sizeof speed, ", %.1f/s", rate);
-    snprintf(text, NQ_LONG_TEXT, "%.60s%s%s%s%s%s%s%s", stage, *count ? " " : "", count, share,
-             speed, *left ? ", " : "", left, *left ? " left" : "");
+    if (isfinite(loss))
+        snprintf(down, sizeof down, ", loss %.3g", loss);
+    snprintf(text, NQ_LONG_TEXT, "%.60s%s%s%s%s%s%s%s%s", stage, *count ? " " : "", count, share,
+             speed, down, *left ? ", " : "", left, *left ? " left" : "");
 }
 
 /* ---- results ---- */

@@ -20,7 +20,8 @@ static bool take_message(nq_progress_state *s, const json_t *message, double now
 {
     const char *stage = json_string_value(json_object_get(message, "stage"));
     const json_t *done = json_object_get(message, "done"),
-                 *total = json_object_get(message, "total");
+                 *total = json_object_get(message, "total"),
+                 *loss = json_object_get(message, "loss");
     if (!stage || !stage_valid(stage) || !number_valid(done) || !number_valid(total))
         return false;
     int64_t count = json_integer_value(done);
@@ -30,6 +31,8 @@ static bool take_message(nq_progress_state *s, const json_t *message, double now
         s->stage_offset = count;
         s->rate = 0;
     }
+    s->has_loss = json_is_real(loss);
+    s->loss = json_real_value(loss);
     s->done = count;
     s->total = json_integer_value(total);
     if (now - s->stage_begun > 0.2 && count > s->stage_offset)
@@ -80,6 +83,7 @@ json_t *nq_progress_to_json(const nq_progress_state *s)
     json_t *eta = s->rate > 0 && s->total >= s->done && s->total > 0
                       ? json_real((double)(s->total - s->done) / s->rate)
                       : json_null();
-    return json_pack("{s:s, s:I, s:I, s:f, s:o}", "stage", s->stage, "done", (json_int_t)s->done,
-                     "total", (json_int_t)s->total, "rate", s->rate, "eta_s", eta);
+    return json_pack("{s:s, s:I, s:I, s:f, s:o, s:o}", "stage", s->stage, "done",
+                     (json_int_t)s->done, "total", (json_int_t)s->total, "rate", s->rate, "eta_s",
+                     eta, "loss", s->has_loss ? json_real(s->loss) : json_null());
 }

@@ -17,7 +17,9 @@ typedef struct {
     char stage[NQ_PROGRESS_STAGE]; /* "" until the first message */
     int64_t done, total;           /* total 0: not known */
     double rate;                   /* of `done` a second, 0 while unknown */
-    unsigned messages, garbage;    /* lines taken, lines thrown away */
+    double loss;                   /* of the stage; has_loss: whether it said one */
+    bool has_loss;
+    unsigned messages, garbage; /* lines taken, lines thrown away */
 
     /* Of the reader alone. */
     char line[NQ_PROGRESS_LINE];
@@ -31,7 +33,8 @@ typedef struct {
  * among them. */
 unsigned nq_progress_feed(nq_progress_state *state, const char *bytes, size_t size, double now);
 
-/* {"stage","done","total","rate","eta_s"}, JSON null before the first message. NULL: no memory. */
+/* {"stage","done","total","rate","eta_s","loss"}, JSON null before the first message. NULL: no
+ * memory. */
 json_t *nq_progress_to_json(const nq_progress_state *state);
 
 #endif

@@ -12,6 +12,7 @@
 #include "worker/output/logits_file.h"
 #include "worker/output/metrics.h"
 #include "worker/score/score.h"
+#include "worker/synthesize.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -271,12 +272,44 @@ static nq_status copy_log(const job_run *r, const char *to, nq_error *err)
     return status;
 }
 
-static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
+static nq_status write_artifact(job_run *r, const char *name, const nq_metrics *metrics,
+                                nq_error *err)
 {
-    static const char *const with_model[] = {"output.txt", "model.safetensors", "metrics.json",
-                                             "log.txt", NULL};
+    char *path;
+    if (asprintf(&path, "%s/out/%s", r->dir, name) < 0)
+        return nq_fail_nomem(err, name, strlen(r->dir));
+    nq_status status = NQ_OK;
+    if (strcmp(name, "output.txt") == 0)
+        status = nq_labels_write(path, r->summary.new_model_size, r->verdicts, r->count, err);
+    else if (strcmp(name, "model.safetensors") == 0)
+        status = nq_file_write_atomic(path, r->made.bytes, r->made.size, err);
+    else if (strcmp(name, "logits.npy") == 0)
+        status = nq_logits_write(path, r->journal, r->count, r->classes, err);
+    else if (strcmp(name, "metrics.json") == 0)
+        status = nq_metrics_write(path, metrics, err);
+    else if (strcmp(name, "log.txt") == 0)
+        status = copy_log(r, path, err);
+    free(path);
+    return status;
+}
+
+/* What a job of its kind leaves; the calibration images lie there since they were made. */
+static const char *const *artifacts_of(const job_run *r)
+{
     static const char *const of_float[] = {"output.txt", "logits.npy", "metrics.json", "log.txt",
                                            NULL};
+    static const char *const with_model[] = {"output.txt", "model.safetensors", "metrics.json",
+                                             "log.txt", NULL};
+    static const char *const with_images[] = {"output.txt", "model.safetensors", "metrics.json",
+                                              "log.txt",    NQ_CALIBRATION_NPY,  NQ_CALIBRATION_PNG,
+                                              NULL};
+    if (!r->made.bytes)
+        return of_float;
+    return r->job->spec.calibrate.source == NQ_CALIBRATE_DISTILL ? with_images : with_model;
+}
+
+static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
+{
     nq_progress_stage(r->report, "write");
     nq_progress_close(r->report);
     double seconds = nq_now() - begun;
@@ -293,24 +326,10 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
                           .seconds = seconds};
     nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
            r->summary.top1_right, "seconds", "%g", seconds, NULL);
-    const char *const *names = r->made.bytes ? with_model : of_float;
+    const char *const *names = artifacts_of(r);
     nq_status status = NQ_OK;
-    for (size_t i = 0; names[i] && status == NQ_OK; i++) {
-        char *path;
-        if (asprintf(&path, "%s/out/%s", r->dir, names[i]) < 0)
-            return nq_fail_nomem(err, names[i], strlen(r->dir));
-        if (strcmp(names[i], "output.txt") == 0)
-            status = nq_labels_write(path, r->summary.new_model_size, r->verdicts, r->count, err);
-        else if (strcmp(names[i], "model.safetensors") == 0)
-            status = nq_file_write_atomic(path, r->made.bytes, r->made.size, err);
-        else if (strcmp(names[i], "logits.npy") == 0)
-            status = nq_logits_write(path, r->journal, r->count, r->classes, err);
-        else if (strcmp(names[i], "metrics.json") == 0)
-            status = nq_metrics_write(path, &metrics, err);
-        else
-            status = copy_log(r, path, err);
-        free(path);
-    }
+    for (size_t i = 0; names[i] && status == NQ_OK; i++)
+        status = write_artifact(r, names[i], &metrics, err);
     if (status == NQ_OK)
         status = nq_result_write(r->dir, r->job, names, &r->summary, seconds, NULL, err);
     return status;

@@ -12,6 +12,7 @@
 #include "worker/quantize/correct_bias.h"
 #include "worker/quantize/equalize.h"
 #include "worker/quantize/quantize.h"
+#include "worker/synthesize.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 
 /* What making a model holds on its way. */
 typedef struct {
+    const char *dir;
     const nq_job_file *job;
     const nq_spec *spec; /* of the job */
     nq_graph graph;      /* a copy of the job's: repairs change it */
@@ -77,10 +79,7 @@ nq_status nq_made_model_read(const nq_job_file *job, nq_made_model *made, nq_err
     return status;
 }
 
-/* DIR/state/NAME-FINGERPRINT.EXTENSION: what is kept between two starts of one job. Caller frees.
- */
-static char *kept_path(const char *dir, const nq_job_file *job, const char *name,
-                       const char *extension)
+char *nq_kept_path(const char *dir, const nq_job_file *job, const char *name, const char *extension)
 {
     char *path;
     return asprintf(&path, "%s/state/%s-%.16s.%s", dir, name, job->fingerprint, extension) < 0
@@ -183,14 +182,27 @@ static nq_range pixel_range(void)
     return range;
 }
 
+/* Images that the job made itself lie among its artifacts. */
+static nq_status open_samples(making *m, nq_error *err)
+{
+    const nq_place *given = &m->job->calibration;
+    if (m->spec->calibrate.source != NQ_CALIBRATE_DISTILL)
+        return nq_samples_open(m->spec, given->root, given->path, &m->samples, err);
+    char *out = nq_path_join(m->dir, "out");
+    if (!out)
+        return nq_fail_nomem(err, "a path", strlen(m->dir));
+    nq_status status = nq_samples_open(m->spec, out, NQ_CALIBRATION_NPY, &m->samples, err);
+    free(out);
+    return status;
+}
+
 /* Every range but min-max takes a second pass over the samples. */
 static nq_status calibrate(making *m, nq_error *err)
 {
     nq_progress_stage(m->report, "calibrate");
     nq_status status = check_calibration(m->job, err);
     if (status == NQ_OK)
-        status = nq_samples_open(m->spec, m->job->calibration.root, m->job->calibration.path,
-                                 &m->samples, err);
+        status = open_samples(m, err);
     if (status == NQ_OK)
         status = nq_float_net_create(&m->graph, NQ_FLOAT_SLICE, &m->net, err);
     if (status == NQ_OK)
@@ -239,6 +251,8 @@ static nq_status make(making *m, const nq_graph *graph, nq_made_model *made, nq_
     nq_status status = nq_graph_copy(graph, &m->graph, err);
     if (status == NQ_OK)
         status = allocate(m, err);
+    if (status == NQ_OK && m->spec->calibrate.source == NQ_CALIBRATE_DISTILL)
+        status = nq_synthesize(m->dir, m->job, graph, m->pool, m->report, err);
     if (status == NQ_OK)
         status = repair(m, err);
     if (status == NQ_OK)
@@ -262,14 +276,14 @@ nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_g
                              nq_error *err)
 {
     nq_status status = NQ_OK;
-    char *model_path = kept_path(dir, job, "model", "safetensors");
-    char *layers_path = kept_path(dir, job, "layers", "json");
+    char *model_path = nq_kept_path(dir, job, "model", "safetensors");
+    char *layers_path = nq_kept_path(dir, job, "layers", "json");
     if (!model_path || !layers_path) {
         status = nq_fail_nomem(err, "a path", strlen(dir));
     } else if (take_kept(model_path, layers_path, made)) {
         nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", made->size, NULL);
     } else {
-        making m = {.job = job, .spec = &job->spec, .pool = pool, .report = report};
+        making m = {.dir = dir, .job = job, .spec = &job->spec, .pool = pool, .report = report};
         status = make(&m, graph, made, err);
         if (status == NQ_OK)
             status = keep(model_path, layers_path, made, err);

@@ -34,6 +34,11 @@ void nq_made_model_free(nq_made_model *made);
 nq_status nq_check_frozen(const char *what, const char *path, const void *data, size_t size,
                           const char *frozen, nq_error *err);
 
+/* DIR/state/NAME-FINGERPRINT.EXTENSION: what is kept between two starts of one job. Caller frees;
+ * NULL: out of memory. */
+char *nq_kept_path(const char *dir, const nq_job_file *job, const char *name,
+                   const char *extension);
+
 /* Images a float forward pass: part of what a float result depends on. */
 #define NQ_FLOAT_SLICE 8
 

@@ -1,6 +1,7 @@
 #include "worker/progress.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,7 +25,8 @@ bool nq_progress_has_daemon(void)
 
 void nq_progress_open(nq_progress_report *report)
 {
-    *report = (nq_progress_report){.piped = nq_progress_has_daemon(), .begun = nq_now()};
+    *report =
+        (nq_progress_report){.piped = nq_progress_has_daemon(), .begun = nq_now(), .loss = NAN};
     report->terminal = !report->piped && isatty(STDERR_FILENO);
     if (report->piped) {
         int flags = fcntl(NQ_PROGRESS_FD, F_GETFL);
@@ -35,17 +37,26 @@ void nq_progress_open(nq_progress_report *report)
 
 static void tell(const nq_progress_report *report, const char *stage, size_t done, size_t total)
 {
-    char line[128];
+    char line[160], loss[40] = "";
     int n;
     if (report->piped) {
-        n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"done\":%zu,\"total\":%zu}\n", stage,
-                     done, total);
+        if (isfinite(report->loss))
+            snprintf(loss, sizeof loss, ",\"loss\":%.6e", report->loss);
+        n = snprintf(line, sizeof line, "{\"stage\":\"%s\",\"done\":%zu,\"total\":%zu%s}\n", stage,
+                     done, total, loss);
         /* Far below PIPE_BUF: whole or not at all. */
         ssize_t ignored = write(NQ_PROGRESS_FD, line, (size_t)n);
         (void)ignored;
     } else if (report->terminal) {
-        fprintf(stderr, "\r%-10s %zu/%zu%s", stage, done, total, done == total ? "\n" : "");
+        if (isfinite(report->loss))
+            snprintf(loss, sizeof loss, ", loss %.4g", report->loss);
+        fprintf(stderr, "\r%-10s %zu/%zu%s%s", stage, done, total, loss, done == total ? "\n" : "");
     }
+}
+
+void nq_progress_loss(nq_progress_report *report, double loss)
+{
+    report->loss = loss;
 }
 
 void nq_progress_stage(nq_progress_report *report, const char *name)
@@ -54,6 +65,7 @@ void nq_progress_stage(nq_progress_report *report, const char *name)
     if (report->stages < NQ_STAGES)
         snprintf(report->stage[report->stages++].name, sizeof report->stage[0].name, "%s", name);
     report->last = 0;
+    report->loss = NAN;
     nq_progress_tell(report, name, 0, 0, NULL);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     bool piped, terminal;
     double last;  /* when the last line was written */
     double begun; /* of the current stage */
+    double loss;  /* of the current stage; NAN where it has none */
     int stages;
     nq_stage_time stage[NQ_STAGES];
 } nq_progress_report;
@@ -34,6 +35,8 @@ void nq_progress_open(nq_progress_report *report);
 void nq_progress_stage(nq_progress_report *report, const char *name);
 /* Ends the last stage. */
 void nq_progress_close(nq_progress_report *report);
+/* What a stage that goes down a loss has reached; told with its next progress. */
+void nq_progress_loss(nq_progress_report *report, double loss);
 /* An nq_progress: context is the report. Never fails. From one thread at a time. */
 nq_status nq_progress_tell(void *report, const char *stage, size_t done, size_t total,
                            nq_error *err);

@@ -24,16 +24,16 @@ def daemon(**keys):
     return Daemon(worker=WORKER, more=more, **keys)
 
 
-def when_scoring(d, n):
-    """Waits until some images of the job are scored."""
+def when(d, n, stage):
+    """Waits until the job is in the middle of a stage; its progress there."""
     with d.client() as c:
         c.ask("watch", job=n)
         while True:
             event = c.line()
             assert event["event"] == "job", "the job ended too early to be killed"
             progress = event["job"]["progress"]
-            if progress and progress["stage"] == "score" and 0 < progress["done"] < progress["total"]:
-                return
+            if progress and progress["stage"] == stage and 0 < progress["done"] < progress["total"]:
+                return progress
 
 
 def files(d, n):
@@ -80,7 +80,7 @@ def disturbed(kill):
     want = reference()
     with daemon() as d:
         n = d.submit("demo", spec=JOB)
-        when_scoring(d, n)
+        when(d, n, "score")
         pid = until(d.child, what="the worker")
         kill(d, pid)
         until(lambda: not alive(pid), what="the worker to be gone")
@@ -128,10 +128,42 @@ def stalled():
     want = reference()
     with daemon(stall=3) as d:
         n = d.submit("demo", spec=JOB)
-        when_scoring(d, n)
+        when(d, n, "score")
         os.kill(until(d.child, what="the worker"), signal.SIGSTOP)
         job = d.wait(n, seconds=120)
         assert job["state"] == "done" and job["attempts"] == 2 and files(d, n) == want, job
+
+
+@test("images distilled from the network: artifacts, and the same bytes after SIGKILL in the middle and with two threads")
+def distilled():
+    spec = {"dataset": "demo", "preset": "w8a8",
+            "calibrate": {"source": "distill", "samples": 6, "batch": 4, "steps": 40, "init": "gaussian"}}
+    names = ("calibration.npy", "calibration.png", "model.safetensors", "output.txt")
+    found = []
+    for threads in (1, 2):
+        with daemon() as d:
+            with open(d.config) as f:
+                text = f.read().replace("threads = 1", "threads = %d" % threads)
+            d.stop()
+            d.write("netqd.conf", text)
+            d.start()
+            n = d.submit("demo", spec=spec)
+            if threads == 2:
+                progress = when(d, n, "distill")
+                assert progress["total"] == 80 and progress["loss"] > 0, progress
+                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
+            job = d.wait(n, seconds=240)
+            assert job["state"] == "done" and job["attempts"] == threads, job
+            found.append([artifact(d, n, name) for name in names])
+            if threads == 1:
+                with open(d.path("share/calibration.npy"), "wb") as f:
+                    f.write(found[0][0])
+                fed = {"dataset": "demo", "preset": "w8a8", "calibrate": {"source": "file", "file": "calibration.npy"}}
+                n = d.submit("demo", spec=fed)
+                assert d.wait(n, seconds=120)["state"] == "done"
+                assert artifact(d, n, "output.txt") == found[0][3]
+    assert found[0] == found[1]
+    assert b"'shape': (6, 3, 224, 224)" in found[0][0][:128] and found[0][1].startswith(b"\x89PNG")
 
 
 class System:

@@ -100,8 +100,18 @@ static void progress_lines(void **state)
     assert_float_equal(s.rate, 0.0, 0.0);
     json = nq_progress_to_json(&s);
     assert_true(json_is_null(json_object_get(json, "eta_s")));
+    assert_true(json_is_null(json_object_get(json, "loss")));
     json_decref(json);
     assert_int_equal(s.messages, 3);
+    feed(&s, "{\"stage\":\"distill\",\"done\":1,\"total\":9,\"loss\":4.25e+01}\n", 14);
+    json = nq_progress_to_json(&s);
+    assert_float_equal(json_real_value(json_object_get(json, "loss")), 42.5, 0.0);
+    json_decref(json);
+    feed(&s, "{\"stage\":\"distill\",\"done\":2,\"total\":9,\"loss\":\"low\"}\n", 15);
+    json = nq_progress_to_json(&s);
+    assert_true(json_is_null(json_object_get(json, "loss")));
+    json_decref(json);
+    assert_int_equal(s.messages, 5);
     assert_int_equal(s.garbage, 0);
 }
 

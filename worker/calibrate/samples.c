@@ -25,7 +25,7 @@ static nq_status file_source(const char *root, const char *path, const nq_sample
                              nq_error *err)
 {
     if (!root || !path)
-        return nq_fail(err, NQ_ERR_INTERNAL, "calibrate.source \"file\" without a file");
+        return nq_fail(err, NQ_ERR_INTERNAL, "calibration samples without a file");
     int fd;
     nq_status status = nq_file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, &fd, err);
     if (status == NQ_OK)
@@ -40,7 +40,7 @@ static nq_status choose(const nq_spec *spec, const char *root, const char *path,
                         const nq_sample_source **source, nq_error *err)
 {
     size_t kind = spec->calibrate.source;
-    if (kind == NQ_CALIBRATE_FILE)
+    if (kind == NQ_CALIBRATE_FILE || kind == NQ_CALIBRATE_DISTILL)
         return file_source(root, path, source, err);
     *source = kind < sizeof sources / sizeof *sources ? sources[kind] : NULL;
     return *source ? NQ_OK

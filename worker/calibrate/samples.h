@@ -9,7 +9,8 @@
 typedef struct nq_samples nq_samples;
 
 /*
- * The source that spec->calibrate names. For source "file", root + path say where it lies (see
+ * The source that spec->calibrate names. For sources "file" and "distill" (whose images have been
+ * made and written before), root + path say where it lies (see
  * nq_file_open_beneath): a .npy (float32, C order, (N,3,224,224), streamed: never whole in memory)
  * or an image folder (any tree of .jpg/.jpeg, sorted bytewise by path; preprocessed as the
  * validation images are; another kind of image in it is an error). NULL, NULL otherwise. Of a file

@@ -1,29 +1,23 @@
 #include "worker/output/logits_file.h"
 
 #include "common/file.h"
+#include "worker/output/npy.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEADER 128 /* numpy wants a multiple of 64 */
+#define HEADER NQ_NPY_HEADER
 
-/* Version 1.0 of numpy's format: signature, length of the dictionary, dictionary, blanks. */
 static void make_header(char header[HEADER], uint32_t count, int classes)
 {
-    static const char signature[] = "\x93NUMPY\x01\x00\x76\x00";
-    enum { START = sizeof signature - 1 };
-    _Static_assert(HEADER - START == 0x76, "the length that the signature ends with");
-    memset(header, ' ', HEADER);
-    memcpy(header, signature, START);
-    int n =
-        snprintf(header + START, HEADER - START,
-                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%u, %d), }", count, classes);
-    header[START + n] = ' ';
-    header[HEADER - 1] = '\n';
+    char shape[40];
+    snprintf(shape, sizeof shape, "(%u, %d)", count, classes);
+    nq_npy_header(header, shape);
 }
 
 nq_status nq_logits_write(const char *path, nq_journal *journal, uint32_t count, int classes,

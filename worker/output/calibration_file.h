@@ -1,0 +1,19 @@
+/* Synthesized calibration samples as artifacts: for numpy, for another job, for the eye. */
+#ifndef NQ_OUTPUT_CALIBRATION_FILE_H
+#define NQ_OUTPUT_CALIBRATION_FILE_H
+
+#include "common/error.h"
+#include <stddef.h>
+
+/* images: f32 [count][224][224][3], normalised. Both are written atomically. */
+
+/* A .npy, float32 (count, 3, 224, 224). */
+nq_status nq_calibration_write_npy(const char *path, const float *images, size_t count,
+                                   nq_error *err);
+
+/* A PNG with a thumbnail of each, 112x112, row by row; the normalisation taken back, what lies
+ * beyond black or white cut off. */
+nq_status nq_calibration_write_sheet(const char *path, const float *images, size_t count,
+                                     nq_error *err);
+
+#endif
