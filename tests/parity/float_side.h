@@ -22,7 +22,8 @@ typedef struct {
     nq_pool *pool;
 } float_side;
 
-static nq_status load_graph(const char *arch, const char *path, nq_graph *graph, nq_error *err)
+static inline nq_status load_graph(const char *arch, const char *path, nq_graph *graph,
+                                   nq_error *err)
 {
     uint8_t *data = NULL;
     size_t size = 0;
@@ -40,7 +41,7 @@ static nq_status load_graph(const char *arch, const char *path, nq_graph *graph,
 }
 
 /* All samples of the .npy file NAME in folder ROOT. */
-__attribute__((unused)) static nq_status open_samples(const char *path, nq_samples **samples, nq_error *err)
+static inline nq_status open_samples(const char *path, nq_samples **samples, nq_error *err)
 {
     const char *slash = strrchr(path, '/');
     char *root = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup(".");
@@ -58,7 +59,7 @@ __attribute__((unused)) static nq_status open_samples(const char *path, nq_sampl
 }
 
 /* arguments: ARCH CHECKPOINT SAMPLES.npy THREADS */
-__attribute__((unused)) static nq_status float_side_open(char **arguments, float_side *side, nq_error *err)
+static inline nq_status float_side_open(char **arguments, float_side *side, nq_error *err)
 {
     int threads = atoi(arguments[3]);
     nq_status status = load_graph(arguments[0], arguments[1], &side->graph, err);
@@ -71,7 +72,7 @@ __attribute__((unused)) static nq_status float_side_open(char **arguments, float
     return status;
 }
 
-__attribute__((unused)) static void float_side_close(float_side *side)
+static inline void float_side_close(float_side *side)
 {
     nq_pool_free(side->pool);
     nq_float_net_free(side->net);
