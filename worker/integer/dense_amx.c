@@ -166,17 +166,17 @@ static void keep_pixels(const job *j, int first, int channel, nq_tile_sums *s)
 static void run_block(job *j, int block, int first, int end)
 {
     const nq_window *w = j->shaped;
-    const int channel = block * NQ_BLOCK, quads = row_quads(&j->input);
+    const int quads = row_quads(&j->input);
+    const nq_channels which = nq_dense_channels(w, block);
     const nq_dense_block *b = nq_dense_block_at(j->packed, w, quads, block);
-    const nq_tile_channels channels = {
-        b, nq_dense_weight(b, w), w->out_c - channel < NQ_BLOCK ? w->out_c - channel : NQ_BLOCK};
+    const nq_tile_channels channels = {b, nq_dense_weight(b, w), which.count};
     for (int p = first; p < end; p += STEP) {
         const uint8_t *in = j->in + p * j->input.step;
         nq_tile_sums *sums = j->sums[0], *before = j->sums[2];
         nq_tiles_multiply(&j->input, &channels,
                           (const uint8_t *[2]){in, in + NQ_TILE * j->input.step},
                           end - p > NQ_TILE ? 2 : 1, sums, before, &j->op->out);
-        keep_pixels(j, p, channel, sums);
+        keep_pixels(j, p, which.first, sums);
         j->sums[2] = j->sums[1];
         j->sums[1] = sums;
         j->sums[0] = before;
@@ -206,16 +206,15 @@ static void run_pixel(const job *j, int x, const uint8_t *in)
     const int quads = row_quads(&j->input);
     for (int i = 0; i < nq_dense_blocks(w); i++) {
         const nq_dense_block *b = nq_dense_block_at(j->packed, w, quads, i);
-        const int channel = i * NQ_BLOCK;
-        nq_tile_run_pixel(
-            &(nq_tile){.tap_quads = (w->in_c + 3) / 4,
-                       .block = b,
-                       .weight = nq_dense_weight(b, w),
-                       .start = &b->whole,
-                       .channels = w->out_c - channel < NQ_BLOCK ? w->out_c - channel : NQ_BLOCK,
-                       .to = j->op->out,
-                       .in[0] = in,
-                       .out[0] = j->out + (size_t)x * j->out_pitch + channel});
+        const nq_channels channels = nq_dense_channels(w, i);
+        nq_tile_run_pixel(&(nq_tile){.tap_quads = (w->in_c + 3) / 4,
+                                     .block = b,
+                                     .weight = nq_dense_weight(b, w),
+                                     .start = &b->whole,
+                                     .channels = channels.count,
+                                     .to = j->op->out,
+                                     .in[0] = in,
+                                     .out[0] = j->out + (size_t)x * j->out_pitch + channels.first});
     }
 }
 

@@ -124,12 +124,12 @@ static void run_tile(const job *j, nq_tile *t, int groups)
 static void run_block(const job *j, int block, nq_rows lines, int first, int end)
 {
     const nq_window *w = &j->op->window;
-    const int channel = block * NQ_BLOCK;
+    const nq_channels channels = nq_dense_channels(w, block);
     nq_tile t = {.row_step = j->in_row,
                  .tap_step = j->in_pitch,
                  .step = w->stride * j->in_pitch,
                  .block = nq_dense_block_at(j->packed, w, j->row_quads, block),
-                 .channels = w->out_c - channel < NQ_BLOCK ? w->out_c - channel : NQ_BLOCK,
+                 .channels = channels.count,
                  .to = j->op->out,
                  .out_pitch = j->out_pitch};
     nq_dense_start room;
@@ -137,14 +137,14 @@ static void run_block(const job *j, int block, nq_rows lines, int first, int end
         const nq_rows rows = set_line(j, line, &t, &room);
         for (int g = first; g < end; g += 2) {
             int groups = 1;
-            set_group(j, rows, line, g, channel, &t, 0);
+            set_group(j, rows, line, g, channels.first, &t, 0);
             if (g + 1 < end) {
-                set_group(j, rows, line, g + 1, channel, &t, 1);
+                set_group(j, rows, line, g + 1, channels.first, &t, 1);
                 groups = 2;
             } else if (j->groups == 1 && line + 1 < lines.first + lines.count) {
                 const nq_rows next = nq_dense_kernel_rows(w, j->first + line + 1);
                 if (next.first == rows.first && next.count == rows.count) {
-                    set_group(j, rows, ++line, g, channel, &t, 1);
+                    set_group(j, rows, ++line, g, channels.first, &t, 1);
                     groups = 2;
                 }
             }
@@ -181,16 +181,15 @@ static void run_pixel(const job *j, int x, uint8_t *scratch)
     memset(scratch + w->in_c, 0, 4);
     for (int b = 0; b < nq_dense_blocks(w); b++) {
         const nq_dense_block *block = nq_dense_block_at(j->packed, w, j->row_quads, b);
-        const int channel = b * NQ_BLOCK;
-        nq_tile_run_pixel(
-            &(nq_tile){.tap_quads = j->row_quads,
-                       .block = block,
-                       .weight = nq_dense_weight(block, w),
-                       .start = &block->whole,
-                       .channels = w->out_c - channel < NQ_BLOCK ? w->out_c - channel : NQ_BLOCK,
-                       .to = j->op->out,
-                       .in[0] = scratch,
-                       .out[0] = j->out + (size_t)x * j->out_pitch + channel});
+        const nq_channels channels = nq_dense_channels(w, b);
+        nq_tile_run_pixel(&(nq_tile){.tap_quads = j->row_quads,
+                                     .block = block,
+                                     .weight = nq_dense_weight(block, w),
+                                     .start = &block->whole,
+                                     .channels = channels.count,
+                                     .to = j->op->out,
+                                     .in[0] = scratch,
+                                     .out[0] = j->out + (size_t)x * j->out_pitch + channels.first});
     }
 }
 

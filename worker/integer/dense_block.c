@@ -1,4 +1,5 @@
 #include "worker/integer/dense_block.h"
+#include <math.h>
 #include <string.h>
 
 int nq_dense_blocks(const nq_window *w)
@@ -21,6 +22,7 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
     nq_dense_start *start = (nq_dense_start *)(block + 1);
     int8_t *to = (int8_t *)(start + w->kernel_h);
     const int depth = w->kernel_w * w->in_c;
+    float most = 0;
     for (int ky = 0; ky < w->kernel_h; ky++, weight += depth) {
         int32_t sum = 0, first = 0, last = 0;
         for (int i = 0; i < depth; i++) {
@@ -28,6 +30,7 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
             sum += weight[i];
             first += i < w->in_c ? weight[i] : 0;
             last += i >= depth - w->in_c ? weight[i] : 0;
+            most += 255.0f * fabsf((float)weight[i]);
         }
         to += (size_t)row_quads * 4 * NQ_BLOCK;
         const int32_t sums[3] = {sum, sum - first, sum - last};
@@ -36,22 +39,27 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
             block->whole.of[k][lane] += -op->in_zero * sums[k];
         }
     }
+    most += fabsf(block->bias[lane] * block->bias_factor[lane]);
+    block->fits &= most * fabsf(block->multiplier[lane]) < 0x1p30f;
 }
 
 void nq_dense_pack(const nq_conv *op, int row_quads, const int8_t *weight, void *packed)
 {
     const nq_window *w = &op->window;
     const size_t bytes = nq_dense_block_bytes(w, row_quads);
+    const size_t depth = (size_t)w->kernel_h * (size_t)w->kernel_w * (size_t)w->in_c;
     memset(packed, 0, bytes * (size_t)nq_dense_blocks(w));
-    for (int c = 0; c < w->out_c; c++) {
-        nq_dense_block *block =
-            (nq_dense_block *)((uint8_t *)packed + (size_t)(c / NQ_BLOCK) * bytes);
-        int lane = c % NQ_BLOCK;
-        block->bias[lane] = op->bias[c];
-        block->bias_factor[lane] = op->bias_factor[c];
-        block->multiplier[lane] = op->multiplier[c];
-        pack_channel(op, weight, row_quads, lane, block);
-        weight += (size_t)w->kernel_h * (size_t)w->kernel_w * (size_t)w->in_c;
+    for (int b = 0; b < nq_dense_blocks(w); b++) {
+        nq_dense_block *block = (nq_dense_block *)((uint8_t *)packed + (size_t)b * bytes);
+        const nq_channels channels = nq_dense_channels(w, b);
+        block->fits = true;
+        for (int lane = 0; lane < channels.count; lane++) {
+            const int c = channels.first + lane;
+            block->bias[lane] = op->bias[c];
+            block->bias_factor[lane] = op->bias_factor[c];
+            block->multiplier[lane] = op->multiplier[c];
+            pack_channel(op, weight + (size_t)c * depth, row_quads, lane, block);
+        }
     }
 }
 

@@ -21,9 +21,25 @@ typedef struct {
     _Alignas(NQ_ALIGN) float bias[NQ_BLOCK];
     float bias_factor[NQ_BLOCK], multiplier[NQ_BLOCK];
     nq_dense_start whole; /* over all rows of the kernel */
+    bool fits;            /* no input makes a result that leaves 32 bits */
     /* then nq_dense_start [kernel_h], one row each, and the weights:
      * s8 [kernel_h][row_quads][NQ_BLOCK][4] */
 } nq_dense_block;
+
+/* The output channels of a block: 32, or 16 and fewer. The last block repeats some of those before
+ * it rather than have less than 32, or than 16 where 16 are enough. */
+typedef struct {
+    int first, count;
+} nq_channels;
+
+static inline nq_channels nq_dense_channels(const nq_window *w, int block)
+{
+    const int first = block * NQ_BLOCK, left = w->out_c - first;
+    const int whole = left > NQ_BLOCK / 2 ? NQ_BLOCK : NQ_BLOCK / 2;
+    if (left >= NQ_BLOCK || w->out_c < whole)
+        return (nq_channels){first, left < NQ_BLOCK ? left : NQ_BLOCK};
+    return (nq_channels){w->out_c - whole, whole};
+}
 
 /* row_quads: fours of input bytes in a row of the kernel, at least kernel_w * in_c / 4. */
 size_t nq_dense_block_bytes(const nq_window *w, int row_quads);

@@ -48,11 +48,26 @@ static inline __m512i broadcast_quad(const uint8_t *p)
 /* Two pixels to bytes: 32 channels each, or 16. */
 #define A(i) requantize(a##i, c, 0)
 #define B(i) requantize(b##i, c, 16)
-#define OUTPUT(i, j, one, two)                                                                     \
+#define OUTPUT(convert, i, j, one, two)                                                            \
     if (wide)                                                                                      \
-        store_32(nq_to_bytes((__m512[]){A(i), B(i), A(j), B(j)}, &to), one, two);                  \
+        store_32(convert((__m512[]){A(i), B(i), A(j), B(j)}, &to), one, two);                      \
     else                                                                                           \
-        store_16(nq_to_bytes((__m512[]){A(i), A(j), A(i), A(j)}, &to), one, two);
+        store_16(convert((__m512[]){A(i), A(j), A(i), A(j)}, &to), one, two);
+#define OUTPUTS(convert)                                                                           \
+    if (groups == 1) {                                                                             \
+        OUTPUT(convert, 0, 1, one, one + pitch)                                                    \
+        OUTPUT(convert, 2, 3, one + 2 * pitch, one + 3 * pitch)                                    \
+        OUTPUT(convert, 4, 5, one + 4 * pitch, one + 5 * pitch)                                    \
+        OUTPUT(convert, 6, 6, one + 6 * pitch, one + 6 * pitch)                                    \
+    } else {                                                                                       \
+        OUTPUT(convert, 0, 7, one, two)                                                            \
+        OUTPUT(convert, 1, 8, one + pitch, two + pitch)                                            \
+        OUTPUT(convert, 2, 9, one + 2 * pitch, two + 2 * pitch)                                    \
+        OUTPUT(convert, 3, 10, one + 3 * pitch, two + 3 * pitch)                                   \
+        OUTPUT(convert, 4, 11, one + 4 * pitch, two + 4 * pitch)                                   \
+        OUTPUT(convert, 5, 12, one + 5 * pitch, two + 5 * pitch)                                   \
+        OUTPUT(convert, 6, 13, one + 6 * pitch, two + 6 * pitch)                                   \
+    }
 
 static inline __m512 requantize(__m512i acc, const nq_dense_block *c, int first)
 {
@@ -81,35 +96,6 @@ static inline void store_16(__m512i bytes, uint8_t *one, uint8_t *two)
     _mm_storeu_si128((__m128i *)two, _mm256_extracti128_si256(both, 1));
 }
 
-/* The first n < 32 bytes; masked stores are slow on some CPUs. */
-static inline void store_some(uint8_t *to, __m256i bytes, int n)
-{
-    __m128i rest = _mm256_castsi256_si128(bytes);
-    if (n & 16) {
-        _mm_storeu_si128((__m128i *)to, rest);
-        to += 16;
-        rest = _mm256_extracti128_si256(bytes, 1);
-    }
-    uint64_t word = (uint64_t)_mm_cvtsi128_si64(rest);
-    if (n & 8) {
-        memcpy(to, &word, 8);
-        to += 8;
-        word = (uint64_t)_mm_extract_epi64(rest, 1);
-    }
-    if (n & 4) {
-        memcpy(to, &word, 4);
-        to += 4;
-        word >>= 32;
-    }
-    if (n & 2) {
-        memcpy(to, &word, 2);
-        to += 2;
-        word >>= 16;
-    }
-    if (n & 1)
-        *to = (uint8_t)word;
-}
-
 /* From a whole tile, groups of seven pixels by 32 bytes, what is wanted of it. */
 static void store_part(const nq_tile *t, const uint8_t *from, int groups)
 {
@@ -118,10 +104,7 @@ static void store_part(const nq_tile *t, const uint8_t *from, int groups)
             uint8_t *to = t->out[g] + (size_t)i * t->out_pitch;
             const __m256i bytes =
                 _mm256_loadu_si256((const __m256i *)(from + (g * NQ_GROUP + i) * NQ_BLOCK));
-            if (t->channels == NQ_BLOCK)
-                _mm256_storeu_si256((__m256i *)to, bytes);
-            else
-                store_some(to, bytes, t->channels);
+            nq_store_some256(to, bytes, (size_t)t->channels);
         }
 }
 
@@ -178,19 +161,10 @@ static inline __attribute__((always_inline)) void run(const nq_tile *t, const in
     uint8_t *one = whole ? t->out[0] : spare;
     uint8_t *two = whole ? t->out[1] : spare + NQ_GROUP * NQ_BLOCK;
     const size_t pitch = whole ? t->out_pitch : NQ_BLOCK;
-    if (groups == 1) {
-        OUTPUT(0, 1, one, one + pitch)
-        OUTPUT(2, 3, one + 2 * pitch, one + 3 * pitch)
-        OUTPUT(4, 5, one + 4 * pitch, one + 5 * pitch)
-        OUTPUT(6, 6, one + 6 * pitch, one + 6 * pitch)
+    if (c->fits) {
+        OUTPUTS(nq_to_bytes_within)
     } else {
-        OUTPUT(0, 7, one, two)
-        OUTPUT(1, 8, one + pitch, two + pitch)
-        OUTPUT(2, 9, one + 2 * pitch, two + 2 * pitch)
-        OUTPUT(3, 10, one + 3 * pitch, two + 3 * pitch)
-        OUTPUT(4, 11, one + 4 * pitch, two + 4 * pitch)
-        OUTPUT(5, 12, one + 5 * pitch, two + 5 * pitch)
-        OUTPUT(6, 13, one + 6 * pitch, two + 6 * pitch)
+        OUTPUTS(nq_to_bytes)
     }
     if (!whole)
         store_part(t, spare, groups);
@@ -248,9 +222,6 @@ void nq_tile_run_pixel(const nq_tile *t)
     const nq_dense_block *c = t->block;
     const nq_bounds to = nq_bounds_of(&t->to);
     __m512i bytes = gather_lanes(nq_to_bytes((__m512[]){A(0), B(0), A(0), B(0)}, &to));
-    if (t->channels == NQ_BLOCK)
-        _mm256_storeu_si256((__m256i *)t->out[0], _mm512_castsi512_si256(bytes));
-    else
-        store_some(t->out[0], _mm512_castsi512_si256(bytes), t->channels);
+    nq_store_some256(t->out[0], _mm512_castsi512_si256(bytes), (size_t)t->channels);
 }
 #endif
