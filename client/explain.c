@@ -147,8 +147,7 @@ static nq_status explain(nq_client *client, const explain_input *input, nq_error
             nq_client_print_json(client, worst, true);
         else
             status = print_layers(client, worst, most, err);
-        if (!client->json)
-            json_decref(worst);
+        json_decref(worst);
     }
     json_decref(metrics);
     return status;
