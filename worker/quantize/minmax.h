@@ -9,4 +9,8 @@
  * use). */
 bool nq_minmax_widen(const float *x, size_t n, float *low, float *high);
 
+/* The versions that it chooses from; all give the same, but for the sign of a zero. */
+bool nq_minmax_widen_plain(const float *x, size_t n, float *low, float *high);
+bool nq_minmax_widen_avx2(const float *x, size_t n, float *low, float *high);
+
 #endif

@@ -17,7 +17,7 @@ static void widen(lanes *l, const float *x)
     }
 }
 
-bool nq_minmax_widen(const float *x, size_t n, float *low, float *high)
+bool nq_minmax_widen_plain(const float *x, size_t n, float *low, float *high)
 {
     lanes l;
     for (int j = 0; j < LANES; j++) {
@@ -41,4 +41,18 @@ bool nq_minmax_widen(const float *x, size_t n, float *low, float *high)
         finite = finite && l.zero[j] == 0.0f;
     }
     return finite;
+}
+
+#ifdef __x86_64__
+/* A compiler without the instruction set may leave the file out. */
+#pragma weak nq_minmax_widen_avx2
+#endif
+
+bool nq_minmax_widen(const float *x, size_t n, float *low, float *high)
+{
+#ifdef __x86_64__
+    if (nq_minmax_widen_avx2 && __builtin_cpu_supports("avx2"))
+        return nq_minmax_widen_avx2(x, n, low, high);
+#endif
+    return nq_minmax_widen_plain(x, n, low, high);
 }
