@@ -1,7 +1,7 @@
 /* netqctl explain: where a quantized network loses, from the per-layer report in metrics.json. */
 #include "client/client.h"
-#include "client/download.h"
 #include "client/format.h"
+#include "client/metrics.h"
 #include "client/table.h"
 #include "client/verbs.h"
 
@@ -23,34 +23,6 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return nq_verb_parse_key(key, argument, state);
     input->all = true;
     return 0;
-}
-
-/* metrics.json of the job, whole and checked. */
-static nq_status fetch_metrics(nq_client *client, nq_target target, json_t **metrics, nq_error *err)
-{
-    json_t *request = nq_request("get"), *reply = NULL;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *memory = open_memstream(&text, &size);
-    *metrics = NULL;
-    if (!memory) {
-        json_decref(request);
-        return nq_fail_nomem(err, "metrics.json", 0);
-    }
-    nq_target_put(request, target);
-    json_object_set_new(request, "file", json_string("metrics.json"));
-    nq_status status = nq_client_ask(client, request, &reply, err);
-    if (status == NQ_OK)
-        status = nq_download_stream(client, reply, memory, 0, NULL, err);
-    fclose(memory);
-    if (status == NQ_OK)
-        *metrics = json_loadb(text, size, 0, NULL);
-    if (status == NQ_OK && !json_is_object(*metrics))
-        status =
-            nq_fail(err, NQ_ERR_INPUT, "metrics.json of job %lld is not a JSON object", target.id);
-    json_decref(reply);
-    free(text);
-    return status;
 }
 
 /* A job that drew no samples has weights to compare and nothing else. Nothing lost sorts last. */
@@ -134,7 +106,7 @@ static nq_status explain(nq_client *client, const explain_input *input, nq_error
     if (status == NQ_OK && target.group)
         status = nq_fail(err, NQ_ERR_INPUT, "explain takes one job: name one of the group's");
     if (status == NQ_OK)
-        status = fetch_metrics(client, target, &metrics, err);
+        status = nq_metrics_fetch(client, target.id, &metrics, err);
     const json_t *layers = json_object_get(metrics, "layers");
     if (status == NQ_OK && !json_is_array(layers))
         status = nq_fail(

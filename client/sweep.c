@@ -2,6 +2,7 @@
 #include "client/sweep.h"
 
 #include "client/format.h"
+#include "client/metrics.h"
 #include "client/spec_options.h"
 #include "client/specfile.h"
 #include "client/submission.h"
@@ -234,7 +235,20 @@ static nq_status pair_with_float(nq_client *client, const nq_sweep_cell *referen
     return status;
 }
 
-static void find_errors(nq_client *client, nq_sweep *sweep)
+/* A job that ran after a float job knows how far its logits are from that one's. */
+static nq_status find_kl(nq_client *client, nq_sweep_cell *cell, nq_error *err)
+{
+    json_t *metrics = NULL;
+    if (!cell->done || !isfinite(nq_view_real(json_object_get(cell->job, "result"), "agreement")))
+        return NQ_OK;
+    nq_status status = nq_metrics_fetch(client, nq_view_int(cell->job, "job", -1), &metrics, err);
+    const json_t *result = json_object_get(metrics, "result");
+    cell->kl = nq_view_real(json_object_get(result, "kl_from_float"), "mean");
+    json_decref(metrics);
+    return status;
+}
+
+static void compare_with_float(nq_client *client, nq_sweep *sweep)
 {
     nq_error err = {0};
     nq_status status = NQ_OK;
@@ -243,9 +257,12 @@ static void find_errors(nq_client *client, nq_sweep *sweep)
         size_t reference = cell->done ? sweep->series[cell->series].reference : SIZE_MAX;
         if (reference != SIZE_MAX && !cell->is_float)
             status = pair_with_float(client, &sweep->cells[reference], cell, &err);
+        if (status == NQ_OK)
+            status = find_kl(client, cell, &err);
     }
     if (status != NQ_OK)
-        fprintf(client->messages, "netqctl: no standard errors of the drops: %s\n", err.text);
+        fprintf(client->messages, "netqctl: the comparison with float is not complete: %s\n",
+                err.text);
 }
 
 static nq_status report(nq_client *client, const sweep_input *input, long long group,
@@ -254,7 +271,7 @@ static nq_status report(nq_client *client, const sweep_input *input, long long g
     nq_sweep sweep;
     nq_status status = nq_sweep_create(group, cells, jobs, &sweep, err);
     if (status == NQ_OK)
-        find_errors(client, &sweep);
+        compare_with_float(client, &sweep);
     if (status == NQ_OK)
         status = client->json ? nq_sweep_print_json(client, &sweep, err)
                               : nq_sweep_print(client, &sweep, err);

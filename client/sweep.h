@@ -11,6 +11,7 @@ typedef struct {
     bool done, is_float, frontier;
     size_t series;      /* of a done cell */
     double drop, error; /* points of top-1 below the float cell, and standard error; NaN: unknown */
+    double kl;          /* mean divergence from the float network's logits, nats; NaN: unknown */
 } nq_sweep_cell;
 
 /* Done cells that can be compared: one model on the same images. */

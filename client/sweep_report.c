@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_AXES = 40, FIXED_COLUMNS = 9 };
+enum { MOST_AXES = 40, FIXED_COLUMNS = 10 };
 
 static double took(const nq_sweep_cell *cell)
 {
@@ -23,7 +23,7 @@ typedef struct {
     const char *keys[MOST_AXES];
     char texts[MOST_AXES][NQ_TEXT];
     size_t axes;
-    bool all_done, has_drop;
+    bool all_done, has_drop, has_kl;
     const char *headings[MOST_AXES + FIXED_COLUMNS + 1];
 } columns;
 
@@ -57,6 +57,7 @@ static void find_columns(const nq_sweep *sweep, columns *c)
         }
         c->all_done &= sweep->cells[i].done;
         c->has_drop |= isfinite(sweep->cells[i].drop);
+        c->has_kl |= isfinite(sweep->cells[i].kl);
     }
     c->headings[n++] = ">JOB";
     for (size_t i = 0; i < c->axes; i++)
@@ -67,6 +68,8 @@ static void find_columns(const nq_sweep *sweep, columns *c)
         c->headings[n++] = results[i];
         if (i == 1 && c->has_drop)
             c->headings[n++] = ">DROP";
+        if (i == 2 && c->has_kl)
+            c->headings[n++] = "?>KL";
     }
 }
 
@@ -98,6 +101,9 @@ static void add_row(nq_table *table, const nq_sweep_cell *cell, const columns *c
         add_drop(table, cell);
     nq_format_real(100 * nq_view_real(result, "agreement"), 2, text);
     nq_table_add(table, text);
+    nq_format_real(cell->kl, 4, text);
+    if (c->has_kl)
+        nq_table_add(table, text);
     nq_format_bytes(nq_view_int(result, "new_model_size", -1), text);
     nq_table_add(table, text);
     nq_format_duration(took(cell), text);
@@ -194,15 +200,16 @@ static json_t *cell_json(const nq_sweep_cell *cell)
 {
     const json_t *result = json_object_get(cell->job, "result");
     json_t *reason = json_object_get(cell->job, "reason");
-    return json_pack(
-        "{s:O, s:I, s:s, s:O?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "cell", cell->labels,
-        "job", (json_int_t)nq_view_int(cell->job, "job", -1), "state",
-        nq_view_text(cell->job, "state"), "reason", reason, "seconds", real_or_null(took(cell)),
-        "compression_ratio", real_or_null(nq_view_real(result, "compression_ratio")), "top1",
-        real_or_null(nq_view_real(result, "top1")), "top5",
-        real_or_null(nq_view_real(result, "top5")), "agreement",
-        real_or_null(nq_view_real(result, "agreement")), "drop", real_or_null(cell->drop),
-        "standard_error", real_or_null(cell->error), "frontier", (int)cell->frontier);
+    return json_pack("{s:O, s:I, s:s, s:O?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "cell",
+                     cell->labels, "job", (json_int_t)nq_view_int(cell->job, "job", -1), "state",
+                     nq_view_text(cell->job, "state"), "reason", reason, "seconds",
+                     real_or_null(took(cell)), "compression_ratio",
+                     real_or_null(nq_view_real(result, "compression_ratio")), "top1",
+                     real_or_null(nq_view_real(result, "top1")), "top5",
+                     real_or_null(nq_view_real(result, "top5")), "agreement",
+                     real_or_null(nq_view_real(result, "agreement")), "drop",
+                     real_or_null(cell->drop), "standard_error", real_or_null(cell->error), "kl",
+                     real_or_null(cell->kl), "frontier", (int)cell->frontier);
 }
 
 static json_t *frontier_json(const nq_sweep *sweep, size_t series)

@@ -61,7 +61,8 @@ static void take_cell(nq_sweep *sweep, size_t i, const json_t *labels, const jso
                             .job = job,
                             .is_float = preset && preset->kind == NQ_JOB_FLOAT,
                             .drop = NAN,
-                            .error = NAN};
+                            .error = NAN,
+                            .kl = NAN};
     cell->done = strcmp(nq_view_text(job, "state"), "done") == 0 && isfinite(top1_of(cell)) &&
                  isfinite(ratio_of(cell));
     if (!cell->done)

@@ -137,6 +137,7 @@ def real():
         assert len(cells) == 8 and result["cells"][0]["cell"]["preset"] == "float"
         for cell in cells:
             assert 0.2 < cell["agreement"] <= 1 and cell["standard_error"] is not None
+            assert 0 < cell["kl"] < 5
             beaten = any(o["compression_ratio"] >= cell["compression_ratio"] and o["top1"] >= cell["top1"] and
                          (o["compression_ratio"], o["top1"]) != (cell["compression_ratio"], cell["top1"])
                          for o in cells)
