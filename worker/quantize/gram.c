@@ -26,7 +26,8 @@ typedef struct {
     size_t first, count; /* images of the chunk */
     float *x, *y;        /* patches f32 [NQ_GRAM_CHUNK * positions][d] */
     float *norm, *weight;
-    double *mean_x, *mean_y; /* [d], sums */
+    float *offset_x, *offset_y; /* [d], near the means: products of small numbers lose less */
+    double *mean_x, *mean_y;    /* [d], sums of what is left */
     int tiles;
 } collection;
 
@@ -81,7 +82,21 @@ static nq_status gather_image(void *context, size_t item, int thread, nq_error *
     return NQ_OK;
 }
 
-/* Patches times the root of their weight, so that products of two carry it once. */
+/* Column means of the first chunk. */
+static void choose_offsets(const collection *c, const float *patches, double *sum, float *offset)
+{
+    size_t d = (size_t)c->gram->d, rows = c->count * c->positions;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t i = 0; i < d; i++)
+            sum[i] += (double)patches[row * d + i];
+    for (size_t i = 0; i < d; i++) {
+        offset[i] = (float)(sum[i] / (double)rows);
+        sum[i] = 0;
+    }
+}
+
+/* Patches without their offset, times the root of their weight, so that products of two carry it
+ * once. */
 static nq_status weigh_image(void *context, size_t item, int thread, nq_error *err)
 {
     const collection *c = context;
@@ -92,8 +107,8 @@ static nq_status weigh_image(void *context, size_t item, int thread, nq_error *e
         float root = __builtin_sqrtf(c->weight[row]);
         c->weight[row] = root;
         for (size_t i = 0; i < d; i++) {
-            c->x[row * d + i] *= root;
-            c->y[row * d + i] *= root;
+            c->x[row * d + i] = (c->x[row * d + i] - c->offset_x[i]) * root;
+            c->y[row * d + i] = (c->y[row * d + i] - c->offset_y[i]) * root;
         }
     }
     return NQ_OK;
@@ -170,6 +185,10 @@ static nq_status collect_chunk(collection *c, float *room, nq_pool *pool, nq_err
     nq_status status = nq_pool_run(pool, c->count, gather_image, c, err);
     if (status != NQ_OK)
         return status;
+    if (c->first == 0) {
+        choose_offsets(c, c->x, c->mean_x, c->offset_x);
+        choose_offsets(c, c->y, c->mean_y, c->offset_y);
+    }
     nq_position_weights(c->norm, rows, room, c->weight);
     for (size_t i = 0; i < rows; i++)
         c->gram->weight += (double)c->weight[i];
@@ -205,11 +224,13 @@ static nq_status allocate(collection *c, float **room, nq_error *err)
     c->y = malloc(rows * d * sizeof(float));
     c->norm = malloc(rows * sizeof(float));
     c->weight = malloc(rows * sizeof(float));
+    c->offset_x = calloc(2 * d, sizeof(float));
+    c->offset_y = c->offset_x ? c->offset_x + d : NULL;
     c->mean_x = calloc(d, sizeof(double));
     c->mean_y = calloc(d, sizeof(double));
     *room = malloc(rows * sizeof(float));
     if (c->gram->h && (c->gram->cross || !c->cross) && c->x && c->y && c->norm && c->weight &&
-        c->mean_x && c->mean_y && *room)
+        c->offset_x && c->mean_x && c->mean_y && *room)
         return NQ_OK;
     return nq_fail_nomem(err, c->node->name, (2 * d + 2 * rows) * d * sizeof(float));
 }
@@ -249,6 +270,7 @@ nq_status nq_gram_collect(const nq_node *node, const nq_layer_input *in, bool cr
     free(c.y);
     free(c.norm);
     free(c.weight);
+    free(c.offset_x);
     free(c.mean_x);
     free(c.mean_y);
     free(room);
@@ -260,4 +282,13 @@ void nq_gram_free(nq_gram *gram)
     free(gram->h);
     free(gram->cross);
     *gram = (nq_gram){0};
+}
+
+void nq_gram_shrink(nq_gram *gram, double share)
+{
+    size_t d = (size_t)gram->d;
+    float keep = (float)(1 - share);
+    for (size_t i = 0; share > 0 && i < d; i++)
+        for (size_t j = 0; j < d; j++)
+            gram->h[i * d + j] *= i == j ? 1.0f : keep;
 }

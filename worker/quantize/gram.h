@@ -31,6 +31,8 @@ typedef struct {
  * frees it; on failure it is empty. */
 nq_status nq_gram_collect(const nq_node *node, const nq_layer_input *in, bool cross, nq_pool *pool,
                           nq_gram *gram, nq_error *err);
+/* H towards its diagonal: everything else times 1 - share. */
+void nq_gram_shrink(nq_gram *gram, double share);
 void nq_gram_free(nq_gram *gram);
 
 /* Of a depthwise convolution, taps = kernel_h * kernel_w: H f32 [channels][taps][taps], centred,
