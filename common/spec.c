@@ -98,7 +98,20 @@ static bool key_read(const char *key, const nq_spec *spec, const char **needs)
         *needs = "repair.equalize true";
         return spec->repair.equalize;
     }
+    if (strcmp(key, "repair.equalize_exponent") == 0) {
+        *needs = "repair.equalize_by activations";
+        return spec->repair.equalize && spec->repair.equalize_by == NQ_EQUALIZE_ACTIVATIONS;
+    }
+    if (strncmp(key, "gptq.", 5) == 0) {
+        *needs = "weights.rounding gptq";
+        return spec->weights.rounding == NQ_ROUND_GPTQ;
+    }
     return true;
+}
+
+double nq_spec_choice(const char *key, int index)
+{
+    return strtod(nq_spec_field_find(key)->choices[index], NULL);
 }
 
 /* The value at a dotted key of a nested object, or NULL. */
@@ -263,6 +276,23 @@ static nq_status check_companions(const json_t *written, const nq_spec *spec, nq
     return NQ_OK;
 }
 
+/* What looks at samples cannot go without. */
+static nq_status check_needs_samples(const nq_spec *spec, nq_error *err)
+{
+    const char *key = NULL;
+    if (spec->weights.rounding == NQ_ROUND_GPTQ)
+        key = "weights.rounding: gptq";
+    else if (spec->activations.range == NQ_RANGE_OUTPUT)
+        key = "activations.range: output";
+    else if (spec->repair.equalize && spec->repair.equalize_by == NQ_EQUALIZE_ACTIVATIONS)
+        key = "repair.equalize_by: activations";
+    else if (spec->repair.correct_stats)
+        key = "repair.correct_stats: true";
+    if (!key || spec->activations.source == NQ_SOURCE_DATA)
+        return NQ_OK;
+    return nq_fail(err, NQ_ERR_INPUT, "%s needs samples, but activations.source is bn", key);
+}
+
 /* Ranges come from samples or from batch norms, and whoever says one must not ask for the other. */
 static nq_status check_source(const nq_spec *spec, nq_error *err)
 {
@@ -277,7 +307,7 @@ static nq_status check_source(const nq_spec *spec, nq_error *err)
                        "activations.source: bn draws no sample, but calibrate.source is %s; set "
                        "that to none, or activations.source to data",
                        nq_spec_field_find("calibrate.source")->choices[spec->calibrate.source]);
-    return NQ_OK;
+    return check_needs_samples(spec, err);
 }
 
 static bool preset_sets(const nq_spec *spec, const char *key)
@@ -347,9 +377,6 @@ static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err
         return nq_fail(err, NQ_ERR_INPUT,
                        "activations.range: only minmax goes with activations.qmax 127; set that to "
                        "255 or choose a preset that does");
-    if (spec->repair.equalize && spec->repair.equalize_by == NQ_EQUALIZE_ACTIVATIONS)
-        return nq_fail(err, NQ_ERR_INPUT,
-                       "repair.equalize_by: this version equalizes by weights only");
     nq_status status = check_calibration(written, spec, err);
     return status == NQ_OK ? check_companions(written, spec, err) : status;
 }

@@ -26,14 +26,15 @@ typedef enum {
     NQ_RANGE_MSE,
     NQ_RANGE_L24,
     NQ_RANGE_KL,
-    NQ_RANGE_ACIQ
+    NQ_RANGE_ACIQ,
+    NQ_RANGE_OUTPUT /* by the error of the layer that reads the tensor */
 } nq_range_method;
 typedef enum {
     NQ_SOURCE_DATA, /* the calibration samples */
     NQ_SOURCE_BN    /* batch norm statistics alone; calibrate.source is none */
 } nq_range_source;
 typedef enum { NQ_WEIGHT_MINMAX, NQ_WEIGHT_MSE } nq_weight_range;
-typedef enum { NQ_ROUND_NEAREST, NQ_ROUND_SQUANT } nq_rounding;
+typedef enum { NQ_ROUND_NEAREST, NQ_ROUND_SQUANT, NQ_ROUND_GPTQ } nq_rounding;
 typedef enum { NQ_EQUALIZE_WEIGHTS, NQ_EQUALIZE_ACTIVATIONS } nq_equalize_by;
 typedef enum {
     NQ_CALIBRATE_NONE,
@@ -82,8 +83,13 @@ typedef struct {
     struct {
         int equalize; /* this and the other bare names: 0 or 1 */
         nq_equalize_by equalize_by;
+        int equalize_exponent; /* 0: auto; else an index into the key's choices */
         int absorb_bias, correct_bias, correct_stats;
     } repair;
+    struct {           /* with weights.rounding gptq; the first four index the key's choices */
+        int damping, target, ridge, shrinkage;
+        int sweeps; /* of coordinate descent */
+    } gptq;
     size_t keep_count;
     char keep_8bit[NQ_SPEC_KEEP][NQ_SPEC_NAME]; /* layer names, "first", "last" */
     char dataset[NQ_SPEC_NAME];
@@ -128,6 +134,9 @@ extern const size_t nq_preset_count;
 /* Names of models, datasets, presets and layers: 1 to 63 letters, digits and any of ". _ - + :",
  * the first a letter or digit. The config's names must be such, or no job could ask for them. */
 bool nq_spec_name_valid(const char *name);
+
+/* The number that an enum of numbers stands for: nq_spec_choice("gptq.damping", 2) is 0.02. */
+double nq_spec_choice(const char *key, int index);
 
 /* NULL where the table has no such key, or preset. */
 const nq_spec_field *nq_spec_field_find(const char *key);

@@ -16,15 +16,21 @@
 
 static const char *const granularities[] = {"per_tensor", "per_channel", NULL};
 static const char *const weight_ranges[] = {"minmax", "mse", NULL};
-static const char *const ranges[] = {"minmax", "percentile", "mse", "l24", "kl", "aciq", NULL};
+static const char *const ranges[] = {"minmax", "percentile", "mse",    "l24",
+                                     "kl",     "aciq",       "output", NULL};
 static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9999", NULL};
-static const char *const roundings[] = {"nearest", "squant", NULL};
+static const char *const roundings[] = {"nearest", "squant", "gptq", NULL};
+static const char *const dampings[] = {"0.002", "0.005", "0.01", "0.02", "0.05", "0.1", NULL};
+static const char *const targets[] = {"0", "0.25", "0.5", "0.75", "1", NULL};
+static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", NULL};
+static const char *const shrinkages[] = {"0", "0.05", "0.1", "0.2", "0.3", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const range_sources[] = {"data", "bn", NULL};
 static const char *const equalize_bys[] = {"weights", "activations", NULL};
 static const char *const sources[] = {"none", "gaussian", "uniform", "file", "distill", NULL};
 static const char *const losses[] = {"batch", "zeroq", NULL};
 static const char *const inits[] = {"smooth", "gaussian", "zeroq", NULL};
+static const char *const exponents[] = {"auto", "0", "0.25", "0.5", "0.75", "1", NULL};
 static const char *const unreadables[] = {"fail", "wrong", NULL};
 
 const nq_spec_field nq_spec_fields[] = {
@@ -57,7 +63,9 @@ const nq_spec_field nq_spec_fields[] = {
      "How a weight becomes an integer: nearest rounds to the nearest one, ties to even; squant "
      "then "
      "flips weights by one step so that the errors of each kernel and each output channel cancel "
-     "(SQuant, ICLR 2022; no data, milliseconds).",
+     "(SQuant, ICLR 2022; no data, milliseconds); gptq goes layer by layer and lets the weights "
+     "not "
+     "yet rounded make up for each rounding error on the calibration samples (GPTQ, ICLR 2023).",
      MEMBER(weights.rounding)},
     {"activations.bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
      "Bits of an activation at the inputs of convolutions and linear layers. The input image "
@@ -72,8 +80,9 @@ const nq_spec_field nq_spec_fields[] = {
      "What an activation scale is taken from: minmax is the smallest and largest value seen in "
      "calibration; percentile leaves out the tails; mse and l24 make the mean squared error (or "
      "its power 2.4) smallest, kl the divergence of the histograms, aciq the expected error of a "
-     "fitted Gaussian or Laplace distribution. All but minmax need activations.qmax 255 and read "
-     "the samples twice.",
+     "fitted Gaussian or Laplace distribution; output, below 8 bit, makes the error of the layer "
+     "that reads the tensor smallest, going layer by layer. All but minmax need activations.qmax "
+     "255.",
      MEMBER(activations.range)},
     {"activations.percentile", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(percentiles, "99.99"),
      "With activations.range percentile: the percentile that the upper end is; the lower end is "
@@ -125,18 +134,49 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(repair.equalize)},
     {"repair.equalize_by", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(equalize_bys, "weights"),
      "With repair.equalize: what is made equal. weights is cross-layer equalization of the weight "
-     "ranges (DFQ, ICCV 2019).",
+     "ranges (DFQ, ICCV 2019); activations makes the channels of what is quantized alike, as "
+     "measured on the calibration samples.",
      MEMBER(repair.equalize_by)},
+    {"repair.equalize_exponent", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(exponents, "auto"),
+     "With repair.equalize_by activations: how far, 1 makes the channels that a dense convolution "
+     "reads fully alike and 0 leaves them; what a depthwise one reads is always made alike. auto "
+     "is 0.5 below 6-bit activations and 0 from there on.",
+     MEMBER(repair.equalize_exponent)},
     {"repair.absorb_bias", SWITCH,
      "High-bias absorption: moves what a channel exceeds zero by, three standard deviations below "
      "its mean, from a layer's bias into the next layer's (DFQ).",
      MEMBER(repair.absorb_bias)},
     {"repair.correct_bias", SWITCH,
-     "Takes out of each bias the mean error that rounding the weights adds, from the batch norm "
-     "statistics (DFQ's analytic bias correction).",
+     "Takes out of each bias the mean error that quantization adds: from the batch norm statistics "
+     "where activations.source is bn (DFQ's analytic bias correction), measured layer by layer on "
+     "the calibration samples otherwise.",
      MEMBER(repair.correct_bias)},
-    {"repair.correct_stats", OFF, "Statistics correction. Not in this version: only false.",
+    {"repair.correct_stats", NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false",
+     "Statistics correction: layer by layer, a gain and a shift for each output channel give the "
+     "quantized network the float network's mean and standard deviation on the calibration "
+     "samples.",
      MEMBER(repair.correct_stats)},
+    {"gptq.damping", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(dampings, "0.02"),
+     "With weights.rounding gptq: what is added to the diagonal of a layer's second moments, as a "
+     "share of its mean.",
+     MEMBER(gptq.damping)},
+    {"gptq.target", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(targets, "0"),
+     "With weights.rounding gptq: how far the weights move, before they are rounded, towards those "
+     "that give the float network's outputs on the quantized network's inputs; 0 leaves them where "
+     "they are.",
+     MEMBER(gptq.target)},
+    {"gptq.ridge", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ridges, "0.3"),
+     "With weights.rounding gptq and a target above 0: the ridge of that least-squares problem, as "
+     "a share of the mean of the diagonal.",
+     MEMBER(gptq.ridge)},
+    {"gptq.shrinkage", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(shrinkages, "0"),
+     "With weights.rounding gptq: how much the second moments are shrunk towards their diagonal; "
+     "for samples that are few or not real.",
+     MEMBER(gptq.shrinkage)},
+    {"gptq.sweeps", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 20, "2"),
+     "With weights.rounding gptq: sweeps of coordinate descent over each layer's integers, each "
+     "followed by new scales.",
+     MEMBER(gptq.sweeps)},
     {"keep_8bit", NQ_FIELD_LIST, QUANTIZE, ONE_OF(NULL, ""),
      "Layers whose weights and inputs stay at 8 bit whatever the bits above say: names such as "
      "layer1.0.conv1, or first and last. An array; on the command line separated by commas.",
@@ -183,6 +223,19 @@ static const char *const zeroq[] = {FULL_RANGE, "calibrate.source",
                                     "500",      "calibrate.batch",
                                     "32",       "calibrate.samples",
                                     "32",       NULL};
+/* clang-format off */
+static const char *const gptq[] = {
+    FULL_RANGE,
+    "keep_8bit", "first,last",
+    "weights.range", "mse",
+    "weights.rounding", "gptq",
+    "activations.range", "output",
+    "gptq.target", "1",
+    "repair.equalize", "true",
+    "repair.equalize_by", "activations",
+    "repair.correct_stats", "true",
+    NULL};
+/* clang-format on */
 
 const nq_preset nq_presets[] = {
     {"baseline", NQ_JOB_QUANTIZE,
@@ -209,6 +262,13 @@ const nq_preset nq_presets[] = {
      "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "
      "come from 32 images distilled as published.",
      zeroq},
+    {"gptq", NQ_JOB_QUANTIZE,
+     "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "
+     "error, second-order rounding with coordinate descent (GPTQ, ICLR 2023; QuantEase), "
+     "statistics "
+     "corrected; the first and the last layer at 8 bit. Best with calibrate.file, a folder of "
+     "images.",
+     gptq},
     {"float", NQ_JOB_FLOAT,
      "No quantization: scores the float network, the reference row of every table.", float_only},
     {"quantized", NQ_JOB_QUANTIZED_FILE,

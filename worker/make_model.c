@@ -11,6 +11,8 @@
 #include "worker/quantize/bn_ranges.h"
 #include "worker/quantize/correct_bias.h"
 #include "worker/quantize/equalize.h"
+#include "worker/quantize/equalize_activations.h"
+#include "worker/quantize/layerwise.h"
 #include "worker/quantize/quantize.h"
 #include "worker/synthesize.h"
 
@@ -119,7 +121,8 @@ static nq_status keep(const char *model_path, const char *layers_path, const nq_
 static nq_status allocate(making *m, nq_error *err)
 {
     size_t count = (size_t)m->graph.count;
-    bool histograms = m->spec->activations.range != NQ_RANGE_MINMAX;
+    bool histograms =
+        m->spec->activations.range != NQ_RANGE_MINMAX && !nq_layerwise_wanted(m->spec);
     m->ranges = calloc(count, sizeof *m->ranges);
     m->layers = calloc(count, sizeof *m->layers);
     if (histograms)
@@ -150,8 +153,17 @@ static nq_status equalize_by_weights(making *m, nq_error *err)
 {
     return nq_equalize_weights(&m->graph, err);
 }
+static nq_status equalize_by_activations(making *m, nq_error *err)
+{
+    int given = m->spec->repair.equalize_exponent;
+    double exponent = given > 0 ? nq_spec_choice("repair.equalize_exponent", given)
+                      : m->spec->activations.bits < 6 ? 0.5
+                                                      : 0;
+    return nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
+}
 static nq_status (*const equalizers[])(making *m, nq_error *err) = {
     [NQ_EQUALIZE_WEIGHTS] = equalize_by_weights,
+    [NQ_EQUALIZE_ACTIVATIONS] = equalize_by_activations,
 };
 
 /* What changes float weights, and what batch norms say about the network afterwards. */
@@ -163,8 +175,7 @@ static nq_status repair(making *m, nq_error *err)
         status = equalizers[m->spec->repair.equalize_by](m, err);
     if (status == NQ_OK && m->spec->repair.absorb_bias)
         nq_absorb_bias(&m->graph);
-    if (status == NQ_OK &&
-        (m->spec->activations.source == NQ_SOURCE_BN || m->spec->repair.correct_bias))
+    if (status == NQ_OK && m->spec->activations.source == NQ_SOURCE_BN)
         status = nq_bn_moments_derive(&m->graph, &m->moments, err);
     return status;
 }
@@ -186,12 +197,15 @@ static nq_range pixel_range(void)
 static nq_status open_samples(making *m, nq_error *err)
 {
     const nq_place *given = &m->job->calibration;
+    nq_status status = check_calibration(m->job, err);
+    if (status != NQ_OK)
+        return status;
     if (m->spec->calibrate.source != NQ_CALIBRATE_DISTILL)
         return nq_samples_open(m->spec, given->root, given->path, &m->samples, err);
     char *out = nq_path_join(m->dir, "out");
     if (!out)
         return nq_fail_nomem(err, "a path", strlen(m->dir));
-    nq_status status = nq_samples_open(m->spec, out, NQ_CALIBRATION_NPY, &m->samples, err);
+    status = nq_samples_open(m->spec, out, NQ_CALIBRATION_NPY, &m->samples, err);
     free(out);
     return status;
 }
@@ -200,14 +214,8 @@ static nq_status open_samples(making *m, nq_error *err)
 static nq_status calibrate(making *m, nq_error *err)
 {
     nq_progress_stage(m->report, "calibrate");
-    nq_status status = check_calibration(m->job, err);
-    if (status == NQ_OK)
-        status = open_samples(m, err);
-    if (status == NQ_OK)
-        status = nq_float_net_create(&m->graph, NQ_FLOAT_SLICE, &m->net, err);
-    if (status == NQ_OK)
-        status = nq_ranges_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
-                                   m->report, m->ranges, err);
+    nq_status status = nq_ranges_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
+                                         m->report, m->ranges, err);
     if (status != NQ_OK || !m->histograms)
         return status;
     nq_progress_stage(m->report, "histogram");
@@ -222,15 +230,22 @@ static nq_status find_ranges(making *m, nq_error *err)
     return nq_bn_ranges(&m->graph, &m->moments, pixel_range(), m->ranges, m->histograms, err);
 }
 
-/* Range, round, correct. */
-static nq_status quantize(making *m, nq_made_model *made, nq_error *err)
+/* Range, round, correct: of the whole network at once, or of one layer after the other. */
+static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
 {
+    const nq_spec *spec = m->spec;
+    nq_status status = NQ_OK;
+    if (nq_layerwise_wanted(spec)) {
+        nq_progress_stage(m->report, "quantize");
+        return nq_layerwise_quantize(&m->graph, m->samples, spec, m->pool, nq_progress_tell,
+                                     m->report, m->ranges, model, err);
+    }
+    status = find_ranges(m, err);
     nq_progress_stage(m->report, "quantize");
-    nq_status status = nq_quantize(&m->graph, m->ranges, m->histograms, m->spec, &made->model, err);
-    if (status == NQ_OK && m->spec->repair.correct_bias)
-        status = nq_correct_bias(&m->graph, &m->moments, &made->model, err);
     if (status == NQ_OK)
-        status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
+        status = nq_quantize(&m->graph, m->ranges, m->histograms, spec, model, err);
+    if (status == NQ_OK && spec->repair.correct_bias)
+        status = nq_correct_bias(&m->graph, &m->moments, model, err);
     return status;
 }
 
@@ -253,12 +268,16 @@ static nq_status make(making *m, const nq_graph *graph, nq_made_model *made, nq_
         status = allocate(m, err);
     if (status == NQ_OK && m->spec->calibrate.source == NQ_CALIBRATE_DISTILL)
         status = nq_synthesize(m->dir, m->job, graph, m->pool, m->report, err);
+    if (status == NQ_OK && m->spec->activations.source == NQ_SOURCE_DATA)
+        status = open_samples(m, err);
     if (status == NQ_OK)
         status = repair(m, err);
+    if (status == NQ_OK && m->samples)
+        status = nq_float_net_create(&m->graph, NQ_FLOAT_SLICE, &m->net, err);
     if (status == NQ_OK)
-        status = find_ranges(m, err);
+        status = quantize(m, &made->model, err);
     if (status == NQ_OK)
-        status = quantize(m, made, err);
+        status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
     if (status == NQ_OK)
         status = report_layers(m, made, err);
     nq_float_net_free(m->net);

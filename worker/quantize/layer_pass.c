@@ -1,6 +1,8 @@
 #include "worker/quantize/layer_pass.h"
 
 #include "worker/quantize/gram.h"
+#include "worker/quantize/minmax.h"
+#include "worker/quantize/value_kernels.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +17,12 @@ typedef struct {
     nq_qparams params;
     float *real;
     uint8_t *stored;
-    struct slice_sums *sums; /* [slices][channels] */
-    double *weights;         /* [slices] */
-    uint32_t *counts;        /* [threads][channels][NQ_CHANNEL_BINS] */
+    double *sums;     /* [slices][5][channels], see sums_of() */
+    float *ends;      /* [slices][2][channels] */
+    nq_range *spans;  /* [slices], of the float layer's output */
+    double *weights;  /* [slices] */
+    uint32_t *counts; /* [threads][channels][NQ_CHANNEL_BINS] */
 } passing;
-
-/* Of one channel in one slice. */
-struct slice_sums {
-    double z, y, zz, yy, relu;
-    float low, high;
-};
 
 static passing passing_of(const nq_layer_pass *pass, size_t images)
 {
@@ -57,8 +55,7 @@ static nq_status run_slice(const passing *p, size_t slice, int thread, bool tria
     size_t from = slice * NQ_RUNNER_SLICE * p->in_each, n = slice_images(p, slice) * p->in_each;
     const nq_layer_input *in = p->pass->in;
     if (trial)
-        for (size_t i = 0; i < n; i++)
-            room[i] = in->value[in->stored[from + i]];
+        nq_look_up_values(in->value, in->stored + from, n, room);
     else
         memcpy(room, in->real + from, n * sizeof *room);
     memset(room + n, 0, (NQ_RUNNER_SLICE * p->in_each - n) * sizeof *room);
@@ -80,29 +77,22 @@ static nq_status weigh_positions(const passing *p, const float *z, size_t positi
             room[i] = 1.0f;
         return NQ_OK;
     }
-    for (size_t i = 0; i < positions; i++) {
-        norm[i] = 0;
-        for (size_t c = 0; c < p->channels; c++)
-            norm[i] += z[i * p->channels + c] * z[i * p->channels + c];
-    }
+    nq_norm_positions(z, positions, p->channels, norm);
     nq_position_weights(norm, positions, norm + positions, room);
     return NQ_OK;
 }
 
-static void add_position(struct slice_sums *sums, size_t channels, const float *z, const float *y,
-                         double w)
+static nq_moment_sums sums_of(const passing *p, size_t slice)
 {
-    for (size_t c = 0; c < channels; c++) {
-        double a = (double)z[c], b = (double)y[c];
-        struct slice_sums *s = &sums[c];
-        s->z += w * a;
-        s->y += w * b;
-        s->zz += w * a * a;
-        s->yy += w * b * b;
-        s->relu += a > 0 ? a : 0;
-        s->low = y[c] < s->low ? y[c] : s->low;
-        s->high = y[c] > s->high ? y[c] : s->high;
-    }
+    double *sums = p->sums + slice * 5 * p->channels;
+    float *ends = p->ends + slice * 2 * p->channels;
+    return (nq_moment_sums){.z = sums,
+                            .y = sums + p->channels,
+                            .zz = sums + 2 * p->channels,
+                            .yy = sums + 3 * p->channels,
+                            .relu = sums + 4 * p->channels,
+                            .low = ends,
+                            .high = ends + p->channels};
 }
 
 static nq_status measure_slice(void *context, size_t slice, int thread, nq_error *err)
@@ -113,25 +103,31 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
     nq_status status = run_slice(p, slice, thread, false, &out, err);
     if (status != NQ_OK)
         return status;
-    for (size_t i = 0; i < positions; i++)
-        for (size_t c = 0; c < p->channels; c++)
-            z[i * p->channels + c] =
-                out[i * p->channels + c] + (p->node->bias ? p->node->bias[c] : 0.0f);
+    memcpy(z, out, positions * p->channels * sizeof *z);
+    nq_scale_channels(z, positions, p->channels, NULL, p->node->bias, false);
     status = run_slice(p, slice, thread, true, &out, err);
     if (status == NQ_OK)
         status = weigh_positions(p, z, positions, &weight, err);
     if (status != NQ_OK)
         return status;
-    struct slice_sums *sums = p->sums + slice * p->channels;
-    for (size_t c = 0; c < p->channels; c++)
-        sums[c] = (struct slice_sums){.low = INFINITY, .high = -INFINITY};
-    for (size_t i = 0; i < positions; i++) {
-        p->weights[slice] += (double)weight[i];
-        add_position(sums, p->channels, z + i * p->channels, out + i * p->channels,
-                     (double)weight[i]);
+    const nq_moment_sums sums = sums_of(p, slice);
+    for (size_t c = 0; c < p->channels; c++) {
+        sums.low[c] = INFINITY;
+        sums.high[c] = -INFINITY;
     }
+    for (size_t i = 0; i < positions; i++)
+        p->weights[slice] += (double)weight[i];
+    nq_add_moments(z, out, weight, positions, p->channels, &sums);
+    if (p->node->relu)
+        nq_scale_channels(z, positions, p->channels, NULL, NULL, true);
+    nq_range *span = &p->spans[slice];
+    *span = (nq_range){.low = INFINITY, .high = -INFINITY};
+    if (!nq_minmax_widen(z, positions * p->channels, &span->low, &span->high))
+        status =
+            nq_fail(err, NQ_ERR_INPUT,
+                    "calibration: the output of %s is not finite on these samples", p->node->name);
     free(weight);
-    return NQ_OK;
+    return status;
 }
 
 static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
@@ -140,44 +136,48 @@ static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
     for (size_t s = 0; s < slices; s++)
         weight += p->weights[s];
     for (size_t c = 0; c < p->channels; c++) {
-        struct slice_sums all = {.low = INFINITY, .high = -INFINITY};
+        double z = 0, y = 0, zz = 0, yy = 0, relu = 0;
+        float low = INFINITY, high = -INFINITY;
         for (size_t s = 0; s < slices; s++) {
-            const struct slice_sums *one = &p->sums[s * p->channels + c];
-            all.z += one->z;
-            all.y += one->y;
-            all.zz += one->zz;
-            all.yy += one->yy;
-            all.relu += one->relu;
-            all.low = fminf(all.low, one->low);
-            all.high = fmaxf(all.high, one->high);
+            const nq_moment_sums one = sums_of(p, s);
+            z += one.z[c] / weight;
+            y += one.y[c] / weight;
+            zz += one.zz[c] / weight;
+            yy += one.yy[c] / weight;
+            relu += one.relu[c];
+            low = fminf(low, one.low[c]);
+            high = fmaxf(high, one.high[c]);
         }
-        double z = all.z / weight, y = all.y / weight;
-        stats[c] = (nq_channel_stats){
-            .mean_z = z,
-            .mean_y = y,
-            .var_z = fmax(all.zz / weight - z * z, 0),
-            .var_y = fmax(all.yy / weight - y * y, 0),
-            .relu_z = all.relu / (double)(p->images * p->pixels),
-            .low = all.low,
-            .high = all.high,
-        };
+        stats[c] = (nq_channel_stats){.mean_z = z,
+                                      .mean_y = y,
+                                      .var_z = fmax(zz - z * z, 0),
+                                      .var_y = fmax(yy - y * y, 0),
+                                      .relu_z = relu / (double)(p->images * p->pixels),
+                                      .low = low,
+                                      .high = high};
     }
 }
 
-nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_channel_stats *stats,
-                                nq_error *err)
+nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
+                                nq_channel_stats *stats, nq_error *err)
 {
     passing p = passing_of(pass, pass->in->images);
     size_t slices = slices_of(p.images);
     p.real = real;
-    p.sums = calloc(slices * p.channels, sizeof *p.sums);
+    p.sums = calloc(slices * 5 * p.channels, sizeof *p.sums);
+    p.ends = calloc(slices * 2 * p.channels, sizeof *p.ends);
     p.weights = calloc(slices, sizeof *p.weights);
-    nq_status status = p.sums && p.weights
-                           ? nq_pool_run(pass->pool, slices, measure_slice, &p, err)
-                           : nq_fail_nomem(err, p.node->name, slices * p.channels * sizeof *p.sums);
+    p.spans = calloc(slices, sizeof *p.spans);
+    nq_status status =
+        p.sums && p.weights
+            ? nq_pool_run(pass->pool, slices, measure_slice, &p, err)
+            : nq_fail_nomem(err, p.node->name, slices * 5 * p.channels * sizeof *p.sums);
     if (status == NQ_OK)
         merge_sums(&p, slices, stats);
+    *span = nq_range_merge(p.spans, status == NQ_OK ? slices : 0);
+    free(p.spans);
     free(p.sums);
+    free(p.ends);
     free(p.weights);
     return status;
 }
@@ -225,16 +225,6 @@ nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats 
 
 /* ---- results ---- */
 
-void nq_quantize_values(const float *x, size_t n, nq_qparams params, bool relu, uint8_t *q)
-{
-    float inverse = 1.0f / params.scale, zero = (float)params.zero_point;
-    float low = relu ? zero : 0.0f, high = (float)params.qmax;
-    for (size_t i = 0; i < n; i++) {
-        float r = nearbyintf(x[i] * inverse) + zero;
-        q[i] = (uint8_t)(r < low ? low : r > high ? high : r);
-    }
-}
-
 static nq_status finish_slice(void *context, size_t slice, int thread, nq_error *err)
 {
     const passing *p = context;
@@ -243,11 +233,7 @@ static nq_status finish_slice(void *context, size_t slice, int thread, nq_error 
     size_t n = slice_images(p, slice) * p->out_each, at = slice * NQ_RUNNER_SLICE * p->out_each;
     if (status != NQ_OK)
         return status;
-    for (size_t i = 0; i < n; i += p->channels)
-        for (size_t c = 0; c < p->channels; c++) {
-            float y = p->gain[c] * out[i + c] + p->shift[c];
-            out[i + c] = p->node->relu && y < 0.0f ? 0.0f : y;
-        }
+    nq_scale_channels(out, n / p->channels, p->channels, p->gain, p->shift, p->node->relu);
     if (p->stored)
         nq_quantize_values(out, n, p->params, p->node->relu, p->stored + at);
     else

@@ -9,6 +9,7 @@
 
 #include "worker/quantize/layer_input.h"
 #include "worker/quantize/layer_runner.h"
+#include "worker/quantize/ranges.h"
 
 typedef struct {
     nq_layer_runner *runner;
@@ -26,9 +27,10 @@ typedef struct {
     float low, high; /* of y */
 } nq_channel_stats;
 
-/* z into real f32 [images][H][W][O]; stats[O] are filled. */
-nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_channel_stats *stats,
-                                nq_error *err);
+/* The float layer's output behind its ReLU into real f32 [images][H][W][O], what it spans into
+ * *span; stats[O] are filled. NQ_ERR_INPUT where a value is not finite. */
+nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
+                                nq_channel_stats *stats, nq_error *err);
 
 /* How often y of each channel falls into each of NQ_CHANNEL_BINS equal parts of [low, high]:
  * u32 [O][NQ_CHANNEL_BINS], zeroed here. */
@@ -42,8 +44,5 @@ nq_status nq_layer_pass_values(const nq_layer_pass *pass, const float *gain, con
                                size_t images, float *values, nq_error *err);
 nq_status nq_layer_pass_store(const nq_layer_pass *pass, const float *gain, const float *shift,
                               nq_qparams params, uint8_t *stored, nq_error *err);
-
-/* clamp(round_half_even(x / scale) + zero point, low, qmax), low the zero point behind a ReLU. */
-void nq_quantize_values(const float *x, size_t n, nq_qparams params, bool relu, uint8_t *q);
 
 #endif

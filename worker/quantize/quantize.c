@@ -56,8 +56,8 @@ static nq_status check_ranges(const nq_graph *graph, const nq_range *ranges, nq_
     return NQ_OK;
 }
 
-static nq_status quantize_layer(const nq_graph *graph, int index, const nq_spec *spec, int bits,
-                                nq_qmodel *model, nq_error *err)
+nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spec, int bits,
+                            nq_qmodel *model, nq_error *err)
 {
     const nq_node *node = &graph->nodes[index];
     nq_qnode *out = &model->nodes[index];
@@ -110,7 +110,7 @@ static nq_status fill_model(const nq_graph *graph, const observed *seen, const n
         out->has_table = widths[i].read < widths[from].stored;
         if (out->has_table)
             out->in = params_at(seen, from, widths[i].read);
-        status = quantize_layer(graph, i, seen->spec, widths[i].weights, model, err);
+        status = nq_quantize_layer(graph, i, seen->spec, widths[i].weights, model, err);
         if (status == NQ_OK)
             status = quantize_bias(node, out, err);
     }

@@ -23,6 +23,11 @@ float nq_weight_scale_mse(const float *w, size_t n, int bits);
 
 void nq_weight_round_nearest(const float *w, size_t n, float scale, int bits, int8_t *q);
 
+/* The weights of one CONV or LINEAR node by the spec's granularity, range and rounding (nearest or
+ * squant), at `bits`: the model's node gets its integers, scales and weight_bits. */
+nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spec, int bits,
+                            nq_qmodel *model, nq_error *err);
+
 /*
  * The whole step for a spec: decides each tensor's width (widths.h has the rule), quantizes
  * weights, copies biases, fills a model that passes nq_qmodel_check().

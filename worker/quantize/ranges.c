@@ -48,7 +48,7 @@ static nq_status observe_node(void *context, int node, const float *values, nq_e
 
 /* Four counters a bin would be faster where neighbours repeat (zeros after ReLU); simple is fast
  * enough. */
-static void count_values(const float *values, size_t n, nq_range bounds, uint64_t *histogram)
+void nq_histogram_add(const float *values, size_t n, nq_range bounds, uint64_t *histogram)
 {
     float width = bounds.high - bounds.low;
     float inverse = width > 0.0f ? (float)NQ_HISTOGRAM_BINS / width : 0.0f;
@@ -64,8 +64,8 @@ static nq_status count_node(void *context, int node, const float *values, nq_err
     const slice *s = context;
     size_t each = nq_node_elements(&s->graph->nodes[node]);
     (void)err;
-    count_values(values, s->images * each, s->bounds[node],
-                 s->room->histograms + (size_t)node * NQ_HISTOGRAM_BINS);
+    nq_histogram_add(values, s->images * each, s->bounds[node],
+                     s->room->histograms + (size_t)node * NQ_HISTOGRAM_BINS);
     return NQ_OK;
 }
 
@@ -129,17 +129,23 @@ static void rooms_free(observation *o)
     free(o->rooms);
 }
 
-/* Minimum and maximum do not ask in which order; adding 0 makes -0 and 0 one value. */
+nq_range nq_range_merge(const nq_range *ranges, size_t n)
+{
+    nq_range all = {.low = INFINITY, .high = -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        all.low = fminf(all.low, ranges[i].low);
+        all.high = fmaxf(all.high, ranges[i].high);
+    }
+    return (nq_range){.low = all.low + 0.0f, .high = all.high + 0.0f};
+}
+
+/* Minimum and maximum do not ask in which order. */
 static void merge(const observation *o, nq_range *ranges)
 {
-    for (int i = 0; i < o->graph->count; i++) {
-        nq_range all = o->rooms[0].ranges[i];
-        for (int t = 1; t < o->threads; t++) {
-            all.low = fminf(all.low, o->rooms[t].ranges[i].low);
-            all.high = fmaxf(all.high, o->rooms[t].ranges[i].high);
-        }
-        ranges[i] = (nq_range){.low = all.low + 0.0f, .high = all.high + 0.0f};
-    }
+    memcpy(ranges, o->rooms[0].ranges, (size_t)o->graph->count * sizeof *ranges);
+    for (int i = 0; i < o->graph->count; i++)
+        for (int t = 0; t < o->threads; t++)
+            ranges[i] = nq_range_merge((nq_range[]){ranges[i], o->rooms[t].ranges[i]}, 2);
 }
 
 static void merge_histograms(const observation *o, uint64_t *histograms)

@@ -12,6 +12,9 @@ typedef struct {
     float low, high;
 } nq_range;
 
+/* What all of them span; adding 0 makes -0 and 0 one value. */
+nq_range nq_range_merge(const nq_range *ranges, size_t n);
+
 /* Progress: called now and then from one thread at a time, done <= total samples. Returning other
  * than NQ_OK stops. */
 typedef nq_status (*nq_progress)(void *context, const char *stage, size_t done, size_t total,
@@ -26,6 +29,10 @@ nq_status nq_ranges_observe(const nq_float_net *net, const nq_graph *graph, nq_s
                             nq_error *err);
 
 #define NQ_HISTOGRAM_BINS 2048
+
+/* Counts x[0..n-1] into the NQ_HISTOGRAM_BINS equal parts of bounds; what lies outside goes into
+ * the nearest. */
+void nq_histogram_add(const float *x, size_t n, nq_range bounds, uint64_t *histogram);
 
 /*
  * A second pass over the same samples: how often each node's output fell into each of

@@ -2,6 +2,7 @@
 
 #include "worker/quantize/minmax.h"
 #include "worker/quantize/quantize.h"
+#include "worker/quantize/value_kernels.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,9 @@ typedef struct {
     int reader, bits;
     const nq_range_sample *sample;
     size_t out_each, channels, slices;
-    float *target;    /* the reader's float output, f32 [images][out_each], before bias and ReLU */
+    float *target;    /* the reader's float output, f32 [images][out_each] */
     double *variance; /* of the target behind the ReLU, [channels] */
-    double *sums;     /* [slices][channels][2]: of the difference and of its square */
+    double *sums;     /* [slices][2][channels]: of the difference and of its square */
     nq_qparams params;
 } search;
 
@@ -38,15 +39,10 @@ static nq_status read_slice(const search *s, size_t slice, int thread, const flo
     float *in = nq_layer_runner_in(s->runner, thread);
     size_t n = slice_images(s, slice) * s->sample->each;
     const float *x = from + slice * NQ_RUNNER_SLICE * s->sample->each;
-    memcpy(in, x, n * sizeof *in);
-    if (params) {
-        float inverse = 1.0f / params->scale, low = (float)-params->zero_point,
-              high = (float)(params->qmax - params->zero_point);
-        for (size_t i = 0; i < n; i++) {
-            float q = nearbyintf(x[i] * inverse);
-            in[i] = (q < low ? low : q > high ? high : q) * params->scale;
-        }
-    }
+    if (params)
+        nq_requantize_values(x, n, *params, in);
+    else
+        memcpy(in, x, n * sizeof *in);
     memset(in + n, 0, (NQ_RUNNER_SLICE * s->sample->each - n) * sizeof *in);
     *out = nq_layer_runner_out(s->runner, thread);
     return nq_layer_runner_run(s->runner, thread, s->reader, false, err);
@@ -57,17 +53,12 @@ static nq_status target_slice(void *context, size_t slice, int thread, nq_error 
     const search *s = context;
     float *out = NULL;
     nq_status status = read_slice(s, slice, thread, s->sample->real, NULL, &out, err);
-    if (status == NQ_OK)
-        memcpy(s->target + slice * NQ_RUNNER_SLICE * s->out_each, out,
-               slice_images(s, slice) * s->out_each * sizeof *out);
-    return status;
-}
-
-/* With bias and ReLU. */
-static float finished(const search *s, size_t c, float y)
-{
-    y += s->node->bias ? s->node->bias[c] : 0.0f;
-    return s->node->relu && y < 0.0f ? 0.0f : y;
+    size_t n = slice_images(s, slice) * s->out_each;
+    if (status != NQ_OK)
+        return status;
+    nq_scale_channels(out, n / s->channels, s->channels, NULL, s->node->bias, s->node->relu);
+    memcpy(s->target + slice * NQ_RUNNER_SLICE * s->out_each, out, n * sizeof *out);
+    return NQ_OK;
 }
 
 static void measure_target(search *s)
@@ -77,9 +68,8 @@ static void measure_target(search *s)
     for (size_t c = 0; c < s->channels; c++) {
         double sum = 0, squares = 0;
         for (size_t i = c; i < n; i += s->channels) {
-            double y = (double)finished(s, c, s->target[i]);
-            sum += y;
-            squares += y * y;
+            sum += (double)s->target[i];
+            squares += (double)s->target[i] * (double)s->target[i];
         }
         s->variance[c] = fmax(squares / positions - sum / positions * (sum / positions), 0);
     }
@@ -93,15 +83,10 @@ static nq_status compare_slice(void *context, size_t slice, int thread, nq_error
     if (status != NQ_OK)
         return status;
     double *sums = s->sums + slice * s->channels * 2;
-    const float *target = s->target + slice * NQ_RUNNER_SLICE * s->out_each;
-    size_t n = slice_images(s, slice) * s->out_each;
     memset(sums, 0, s->channels * 2 * sizeof *sums);
-    for (size_t i = 0; i < n; i += s->channels)
-        for (size_t c = 0; c < s->channels; c++) {
-            double e = (double)(finished(s, c, out[i + c]) - finished(s, c, target[i + c]));
-            sums[2 * c] += e;
-            sums[2 * c + 1] += e * e;
-        }
+    nq_add_differences(out, s->target + slice * NQ_RUNNER_SLICE * s->out_each,
+                       slice_images(s, slice) * s->out_each / s->channels, s->channels,
+                       s->node->bias, s->node->relu, sums, sums + s->channels);
     return NQ_OK;
 }
 
@@ -114,8 +99,8 @@ static double sum_errors(const search *s)
     for (size_t c = 0; c < s->channels; c++) {
         double sum = 0, squares = 0;
         for (size_t i = 0; i < s->slices; i++) {
-            sum += s->sums[(i * s->channels + c) * 2];
-            squares += s->sums[(i * s->channels + c) * 2 + 1];
+            sum += s->sums[2 * i * s->channels + c];
+            squares += s->sums[(2 * i + 1) * s->channels + c];
         }
         double e = squares / positions;
         if (!s->node->relu)
@@ -127,28 +112,41 @@ static double sum_errors(const search *s)
     return total / (double)s->channels;
 }
 
-static double tensor_error(const search *s)
+/* A tensor that no single layer reads: its own squared error. */
+static nq_status tensor_slice(void *context, size_t slice, int thread, nq_error *err)
 {
-    float inverse = 1.0f / s->params.scale, low = (float)-s->params.zero_point,
-          high = (float)(s->params.qmax - s->params.zero_point);
-    double sum = 0;
-    for (size_t i = 0; i < s->sample->images * s->sample->each; i++) {
-        float x = s->sample->quantized[i], q = nearbyintf(x * inverse);
-        q = q < low ? low : q > high ? high : q;
-        double e = (double)(q * s->params.scale - x);
-        sum += e * e;
-    }
-    return sum;
+    const search *s = context;
+    size_t n = slice_images(s, slice) * s->sample->each;
+    const float *x = s->sample->quantized + slice * NQ_RUNNER_SLICE * s->sample->each;
+    float *room = malloc(n * sizeof *room);
+    (void)thread;
+    if (!room)
+        return nq_fail_nomem(err, "a tensor", n * sizeof *room);
+    double *sums = s->sums + slice * 2;
+    sums[0] = sums[1] = 0;
+    nq_requantize_values(x, n, s->params, room);
+    nq_add_differences(room, x, n, 1, NULL, false, sums, sums + 1);
+    free(room);
+    return NQ_OK;
+}
+
+static double error_of(const search *s)
+{
+    double squares = 0;
+    for (size_t i = 0; !s->node && i < s->slices; i++)
+        squares += s->sums[2 * i + 1];
+    return s->node ? sum_errors(s) : squares;
 }
 
 static nq_status try_range(search *s, nq_range range, nq_range *best, double *least, nq_error *err)
 {
     int end = (1 << s->bits) - 1;
     s->params = nq_affine_params(range.low, range.high, end, end);
-    nq_status status = s->node ? nq_pool_run(s->pool, s->slices, compare_slice, s, err) : NQ_OK;
+    nq_status status =
+        nq_pool_run(s->pool, s->slices, s->node ? compare_slice : tensor_slice, s, err);
     if (status != NQ_OK)
         return status;
-    double error = s->node ? sum_errors(s) : tensor_error(s);
+    double error = error_of(s);
     if (error < *least) {
         *least = error;
         *best = range;
@@ -205,6 +203,7 @@ nq_status nq_reader_range(nq_layer_runner *runner, const nq_graph *graph, int re
                 .reader = reader,
                 .bits = bits,
                 .sample = sample,
+                .channels = 1,
                 .slices = (sample->images + NQ_RUNNER_SLICE - 1) / NQ_RUNNER_SLICE};
     nq_status status = NQ_OK;
     if (s.node) {
@@ -212,10 +211,10 @@ nq_status nq_reader_range(nq_layer_runner *runner, const nq_graph *graph, int re
         s.channels = (size_t)s.node->channels;
         s.target = malloc(sample->images * s.out_each * sizeof *s.target);
         s.variance = calloc(s.channels, sizeof *s.variance);
-        s.sums = calloc(s.slices * s.channels * 2, sizeof *s.sums);
-        if (!s.target || !s.variance || !s.sums)
-            status = nq_fail_nomem(err, s.node->name, sample->images * s.out_each * sizeof(float));
     }
+    s.sums = calloc(s.slices * s.channels * 2, sizeof *s.sums);
+    if (!s.sums || (s.node && (!s.target || !s.variance)))
+        status = nq_fail_nomem(err, "a range", sample->images * s.out_each * sizeof(float));
     if (status == NQ_OK)
         status = find(&s, range, err);
     free(s.target);

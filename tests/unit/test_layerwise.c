@@ -1,0 +1,253 @@
+/* Layer by layer: what it gains, and that neither threads nor equalization change what they must
+ * not. */
+#include "tests/unit/demo_graph.h"
+
+#include "common/random.h"
+#include "worker/output/model_file.h"
+#include "worker/quantize/channel_moments.h"
+#include "worker/quantize/equalize_activations.h"
+#include "worker/quantize/layer_report.h"
+#include "worker/quantize/layerwise.h"
+#include "worker/quantize/quantize.h"
+#include <math.h>
+
+static nq_spec spec_of(const char *settings)
+{
+    nq_error err = {0};
+    nq_spec spec;
+    json_error_t bad;
+    json_t *written = json_loads(settings, 0, &bad);
+    assert_non_null(written);
+    assert_ok(nq_spec_resolve(written, &spec, &err), &err);
+    json_decref(written);
+    return spec;
+}
+
+static nq_samples *samples_of(const nq_spec *spec)
+{
+    nq_error err = {0};
+    nq_samples *samples;
+    assert_ok(nq_samples_open(spec, NULL, NULL, &samples, &err), &err);
+    return samples;
+}
+
+static nq_pool *pool_of(int threads)
+{
+    nq_error err = {0};
+    nq_pool *pool;
+    assert_ok(nq_pool_create(threads, &pool, &err), &err);
+    return pool;
+}
+
+/* MobileNetV2 without a checkpoint: random weights that keep the variance. */
+static nq_graph random_graph(const char *arch)
+{
+    nq_error err = {0};
+    nq_graph graph;
+    nq_random r;
+    assert_ok(nq_graph_build(arch, 10, &graph, &err), &err);
+    nq_random_init(&r, 3, 0);
+    for (int i = 0; i < graph.count; i++) {
+        nq_node *n = &graph.nodes[i];
+        if (!nq_node_has_weight(n))
+            continue;
+        size_t count = nq_node_weights(&graph, n), each = count / (size_t)n->channels;
+        n->weight = malloc(count * sizeof *n->weight);
+        n->bias = malloc((size_t)n->channels * sizeof *n->bias);
+        for (size_t k = 0; k < count; k++)
+            n->weight[k] = (float)(nq_random_normal(&r) * sqrt(2.0 / (double)each) *
+                                   exp(0.5 * nq_random_normal(&r)));
+        for (int c = 0; c < n->channels; c++)
+            n->bias[c] = (float)(0.3 * nq_random_normal(&r));
+    }
+    return graph;
+}
+
+/* Output of the float network on one Gaussian image. */
+static float *logits_of(const nq_graph *graph)
+{
+    nq_error err = {0};
+    nq_float_net *net;
+    nq_float_run *run;
+    nq_random r;
+    float *logits = malloc((size_t)graph->classes * sizeof *logits);
+    assert_ok(nq_float_net_create(graph, 1, &net, &err), &err);
+    assert_ok(nq_float_run_create(net, &run, &err), &err);
+    nq_random_init(&r, 9, 0);
+    for (size_t i = 0; i < nq_node_elements(&graph->nodes[0]); i++)
+        nq_float_run_input(run)[i] = (float)nq_random_normal(&r);
+    assert_ok(nq_float_run_forward(run, NULL, NULL, &err), &err);
+    memcpy(logits, nq_float_run_output(run), (size_t)graph->classes * sizeof *logits);
+    nq_float_run_free(run);
+    nq_float_net_free(net);
+    return logits;
+}
+
+/* Over all depthwise convolutions, the mean of log(largest / smallest fourth moment) of what they
+ * read. */
+static double unevenness(const nq_graph *graph, nq_samples *samples, nq_pool *pool)
+{
+    nq_error err = {0};
+    nq_channel_moments **moments;
+    double sum = 0;
+    int readers = 0;
+    assert_ok(nq_channel_moments_collect(graph, samples, 4, pool, &moments, &err), &err);
+    for (int i = 0; i < graph->count; i++) {
+        const nq_node *n = &graph->nodes[i];
+        if (n->op != NQ_OP_CONV || n->groups == 1)
+            continue;
+        double low = INFINITY, high = 0;
+        for (int c = 0; c < n->channels; c++) {
+            double fourth = moments[n->input[0]][c].power[3];
+            low = fourth > 0 ? fmin(low, fourth) : low;
+            high = fmax(high, fourth);
+        }
+        sum += log(high / low);
+        readers++;
+    }
+    free(moments);
+    return sum / readers;
+}
+
+static void check_equalization(nq_graph *graph)
+{
+    nq_error err = {0};
+    nq_spec spec = spec_of("{\"model\":\"m\",\"calibrate\":{\"samples\":4}}");
+    nq_samples *samples = samples_of(&spec);
+    nq_pool *pool = pool_of(2);
+    float *before = logits_of(graph), scale = 0;
+    double uneven = unevenness(graph, samples, pool);
+    assert_ok(nq_equalize_activations(graph, samples, 0.5, pool, &err), &err);
+    float *after = logits_of(graph);
+    for (int i = 0; i < graph->classes; i++)
+        scale = fmaxf(scale, fabsf(before[i]));
+    for (int i = 0; i < graph->classes; i++)
+        assert_true(fabsf(after[i] - before[i]) < 1e-3f * scale);
+    assert_true(unevenness(graph, samples, pool) < 0.6 * uneven);
+    free(before);
+    free(after);
+    nq_samples_free(samples);
+    nq_pool_free(pool);
+    nq_graph_free(graph);
+}
+
+static void equalization_keeps_the_function(void **state)
+{
+    (void)state;
+    nq_graph demo = demo_graph(), mobilenet = random_graph("mobilenet_v2");
+    check_equalization(&demo);
+    check_equalization(&mobilenet);
+}
+
+static const char *const schemes[] = {
+    "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":{\"samples\":12},\"weights\":{\"bits\":4},"
+    "\"activations\":{\"bits\":4}}",
+    "{\"model\":\"m\",\"preset\":\"w6a6\",\"calibrate\":{\"samples\":12},"
+    "\"repair\":{\"correct_bias\":true},\"activations\":{\"shortcut_bits\":6}}",
+    "{\"model\":\"m\",\"preset\":\"w4a8\",\"calibrate\":{\"samples\":12},\"activations\":"
+    "{\"range\":\"mse\"},\"weights\":{\"rounding\":\"squant\"},\"repair\":{\"correct_stats\":true}"
+    "}",
+};
+
+/* model.safetensors of a scheme, by so many threads. */
+static uint8_t *model_of(const nq_graph *graph, const nq_spec *spec, int threads, size_t *size)
+{
+    nq_error err = {0};
+    nq_samples *samples = samples_of(spec);
+    nq_pool *pool = pool_of(threads);
+    nq_range *ranges = calloc((size_t)graph->count, sizeof *ranges);
+    nq_qmodel model;
+    uint8_t *bytes;
+    assert_ok(nq_layerwise_quantize(graph, samples, spec, pool, NULL, NULL, ranges, &model, &err),
+              &err);
+    for (int i = 0; i < graph->count; i++)
+        assert_true(ranges[i].low <= ranges[i].high && isfinite(ranges[i].high));
+    assert_ok(nq_model_file_encode(&model, &bytes, size, &err), &err);
+    nq_qmodel_free(&model);
+    free(ranges);
+    nq_samples_free(samples);
+    nq_pool_free(pool);
+    return bytes;
+}
+
+static void threads_change_nothing(void **state)
+{
+    (void)state;
+    nq_graph graph = demo_graph();
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        nq_spec spec = spec_of(schemes[i]);
+        assert_true(nq_layerwise_wanted(&spec));
+        size_t size = 0;
+        uint8_t *first = model_of(&graph, &spec, 1, &size);
+        for (int threads = 2; threads <= 3; threads++) {
+            size_t other = 0;
+            uint8_t *again = model_of(&graph, &spec, threads, &other);
+            assert_int_equal(size, other);
+            assert_memory_equal(first, again, size);
+            free(again);
+        }
+        free(first);
+    }
+    nq_graph_free(&graph);
+}
+
+/* Signal to noise of the logits of a model that either way makes. */
+static double quality(const nq_graph *graph, const char *settings)
+{
+    nq_error err = {0};
+    nq_spec spec = spec_of(settings);
+    nq_samples *samples = samples_of(&spec);
+    nq_pool *pool = pool_of(2);
+    nq_float_net *net;
+    nq_qmodel model;
+    nq_range *ranges = calloc((size_t)graph->count, sizeof *ranges);
+    nq_layer_report *reports = calloc((size_t)graph->count, sizeof *reports);
+    assert_ok(nq_float_net_create(graph, 8, &net, &err), &err);
+    if (nq_layerwise_wanted(&spec)) {
+        assert_ok(
+            nq_layerwise_quantize(graph, samples, &spec, pool, NULL, NULL, ranges, &model, &err),
+            &err);
+    } else {
+        assert_ok(nq_ranges_observe(net, graph, samples, pool, NULL, NULL, ranges, &err), &err);
+        assert_ok(nq_quantize(graph, ranges, NULL, &spec, &model, &err), &err);
+    }
+    assert_ok(
+        nq_layers_report(graph, net, ranges, samples, &model, pool, NULL, NULL, reports, &err),
+        &err);
+    double db = reports[graph->count - 1].output_db;
+    nq_qmodel_free(&model);
+    nq_float_net_free(net);
+    nq_samples_free(samples);
+    nq_pool_free(pool);
+    free(ranges);
+    free(reports);
+    return db;
+}
+
+static void each_part_gains(void **state)
+{
+    (void)state;
+    nq_graph graph = demo_graph();
+    double plain = quality(&graph, "{\"model\":\"m\",\"preset\":\"w4a4\",\"calibrate\":"
+                                   "{\"samples\":16}}");
+    double corrected = quality(&graph, "{\"model\":\"m\",\"preset\":\"w4a4\",\"calibrate\":"
+                                       "{\"samples\":16},\"repair\":{\"correct_stats\":true}}");
+    double full = quality(&graph, "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":"
+                                  "{\"samples\":16},\"weights\":{\"bits\":4},\"activations\":"
+                                  "{\"bits\":4}}");
+    printf("# plain %.1f dB, statistics corrected %.1f dB, second order %.1f dB\n", plain,
+           corrected, full);
+    assert_true(corrected > plain + 1);
+    assert_true(full > corrected + 3);
+    nq_graph_free(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equalization_keeps_the_function),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(each_part_gains),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,37 @@
+/* Inside layerwise quantization: what its loop and the work on one layer share. */
+#ifndef NQ_QUANTIZE_LAYERWISE_STATE_H
+#define NQ_QUANTIZE_LAYERWISE_STATE_H
+
+#include "worker/quantize/layer_runner.h"
+#include "worker/quantize/layerwise.h"
+#include "worker/quantize/widths.h"
+
+typedef struct {
+    const nq_graph *graph;
+    nq_samples *samples;
+    const nq_spec *spec;
+    nq_pool *pool;
+    nq_layer_runner *runner;
+    nq_width *widths; /* [graph->count] */
+    int *last_reader; /* [graph->count] */
+    size_t images;
+    float **real;     /* [graph->count]: f32 [images][H][W][C] of the float network, or NULL */
+    uint8_t **stored; /* [graph->count]: u8 likewise, of the quantized network */
+    nq_range *ranges; /* [graph->count], of real */
+    nq_qmodel *model;
+} nq_layerwise;
+
+/* The only layer that reads the tensor and nothing else does, or -1. */
+int nq_layerwise_reader(const nq_layerwise *l, int node);
+
+/* Parameters of `bits` for a tensor that spans `range`: at 8 bit by activations.qmax. */
+nq_qparams nq_layerwise_params(const nq_layerwise *l, nq_range range, int bits);
+
+/* Range of a tensor by activations.range, but for `output`, from the float network's values. */
+nq_status nq_layerwise_range_of(const nq_layerwise *l, int node, int bits, nq_range *range,
+                                nq_error *err);
+
+/* A CONV or LINEAR node: fills the model's node, real[node] and stored[node]. */
+nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err);
+
+#endif
