@@ -175,7 +175,8 @@ static nq_status repair(making *m, nq_error *err)
         status = equalizers[m->spec->repair.equalize_by](m, err);
     if (status == NQ_OK && m->spec->repair.absorb_bias)
         nq_absorb_bias(&m->graph);
-    if (status == NQ_OK && m->spec->activations.source == NQ_SOURCE_BN)
+    if (status == NQ_OK && (m->spec->activations.source == NQ_SOURCE_BN ||
+                            m->spec->calibrate.source == NQ_CALIBRATE_DISTILL))
         status = nq_bn_moments_derive(&m->graph, &m->moments, err);
     return status;
 }
@@ -214,13 +215,19 @@ static nq_status open_samples(making *m, nq_error *err)
 static nq_status calibrate(making *m, nq_error *err)
 {
     nq_progress_stage(m->report, "calibrate");
+    bool made = m->spec->calibrate.source == NQ_CALIBRATE_DISTILL;
     nq_status status = nq_ranges_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
                                          m->report, m->ranges, err);
+    if (status == NQ_OK && made)
+        nq_bn_ranges_complete(&m->graph, &m->moments, pixel_range(), m->ranges, NULL);
     if (status != NQ_OK || !m->histograms)
         return status;
     nq_progress_stage(m->report, "histogram");
-    return nq_histograms_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
-                                 m->report, m->ranges, m->histograms, err);
+    status = nq_histograms_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
+                                   m->report, m->ranges, m->histograms, err);
+    if (status == NQ_OK && made)
+        nq_bn_ranges_complete(&m->graph, &m->moments, pixel_range(), m->ranges, m->histograms);
+    return status;
 }
 
 static nq_status find_ranges(making *m, nq_error *err)

@@ -121,3 +121,22 @@ nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_r
     free(table);
     return NQ_OK;
 }
+
+void nq_bn_ranges_complete(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
+                           nq_range *ranges, uint64_t *histograms)
+{
+    for (int i = 0; i < graph->count; i++) {
+        const nq_node *node = &graph->nodes[i];
+        if (node->op == NQ_OP_INPUT)
+            ranges[i] = input;
+        if (node->op != NQ_OP_LINEAR)
+            continue;
+        nq_range expected =
+            of_linear(node, moments->channel[node->input[0]], nq_node_in_channels(graph, node, 0));
+        ranges[i].low = fminf(ranges[i].low, expected.low);
+        ranges[i].high = fmaxf(ranges[i].high, expected.high);
+        for (int bin = 0; histograms && bin < NQ_HISTOGRAM_BINS; bin++)
+            histograms[(size_t)i * NQ_HISTOGRAM_BINS + (size_t)bin] =
+                (uint64_t)(UNIT / NQ_HISTOGRAM_BINS);
+    }
+}

@@ -26,4 +26,13 @@
 nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
                        nq_range *ranges, uint64_t *histograms, nq_error *err);
 
+/*
+ * Ranges that were observed on images which are no photographs: node 0 gets `input`, whatever
+ * pixels they had, and logits, which only an image of a class makes large, at least the range that
+ * nq_bn_ranges() gives them. histograms, where not NULL, are those of the completed ranges; those
+ * of logits become all alike.
+ */
+void nq_bn_ranges_complete(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
+                           nq_range *ranges, uint64_t *histograms);
+
 #endif
