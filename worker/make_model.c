@@ -237,6 +237,18 @@ static nq_status find_ranges(making *m, nq_error *err)
     return nq_bn_ranges(&m->graph, &m->moments, pixel_range(), m->ranges, m->histograms, err);
 }
 
+/* The layers' own order has seen the logits of made images alone: what no photograph reaches. */
+static void complete_logits(making *m, nq_qmodel *model)
+{
+    int last = m->graph.count - 1;
+    if (m->spec->calibrate.source != NQ_CALIBRATE_DISTILL ||
+        m->graph.nodes[last].op != NQ_OP_LINEAR)
+        return;
+    nq_bn_ranges_complete(&m->graph, &m->moments, pixel_range(), m->ranges, NULL);
+    model->nodes[last].out =
+        nq_affine_params(m->ranges[last].low, m->ranges[last].high, m->spec->activations.qmax, 255);
+}
+
 /* Range, round, correct: of the whole network at once, or of one layer after the other. */
 static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
 {
@@ -244,8 +256,11 @@ static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
     nq_status status = NQ_OK;
     if (nq_layerwise_wanted(spec)) {
         nq_progress_stage(m->report, "quantize");
-        return nq_layerwise_quantize(&m->graph, m->samples, spec, m->pool, nq_progress_tell,
-                                     m->report, m->ranges, model, err);
+        status = nq_layerwise_quantize(&m->graph, m->samples, spec, m->pool, nq_progress_tell,
+                                       m->report, m->ranges, model, err);
+        if (status == NQ_OK)
+            complete_logits(m, model);
+        return status;
     }
     status = find_ranges(m, err);
     nq_progress_stage(m->report, "quantize");
