@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -10,13 +11,28 @@ struct nq_hash {
     EVP_MD_CTX *context;
 };
 
+static EVP_MD *sha256;
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+
+static void fetch(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+/* Looked up once: a look-up takes longer than hashing a row of logits. */
+static const EVP_MD *algorithm(void)
+{
+    pthread_once(&fetched, fetch);
+    return sha256 ? sha256 : EVP_sha256();
+}
+
 nq_hash *nq_hash_new(void)
 {
     nq_hash *h = malloc(sizeof *h);
     if (!h)
         return NULL;
     h->context = EVP_MD_CTX_new();
-    if (!h->context || EVP_DigestInit_ex(h->context, EVP_sha256(), NULL) != 1) {
+    if (!h->context || EVP_DigestInit_ex(h->context, algorithm(), NULL) != 1) {
         nq_hash_free(h);
         return NULL;
     }
@@ -43,7 +59,7 @@ void nq_hash_free(nq_hash *h)
 
 void nq_hash_bytes(const void *data, size_t size, uint8_t digest[NQ_SHA256_BYTES])
 {
-    EVP_Digest(data, size, digest, NULL, EVP_sha256(), NULL);
+    EVP_Digest(data, size, digest, NULL, algorithm(), NULL);
 }
 
 nq_status nq_hash_fd(int fd, const char *name, uint8_t digest[NQ_SHA256_BYTES], uint64_t *bytes,

@@ -28,7 +28,7 @@ static void add(nq_journal *j, uint32_t position)
     memset(row, (int)position, ROW);
     nq_verdict v = {
         .label = (int32_t)position * 3, .top5 = position % 2, .image = {(uint8_t)position}};
-    assert_ok(nq_journal_add(j, position, &v, row, &err), &err);
+    assert_ok(nq_journal_add(j, position, 1, &v, row, &err), &err);
 }
 
 static int done(const nq_verdict *verdicts)
@@ -161,7 +161,7 @@ static void a_full_disk_is_an_error(void **state)
     nq_journal *j = open_journal(dir, subject, verdicts);
     uint8_t row[ROW] = {0};
     nq_file_fault = disk_full;
-    assert_refused(nq_journal_add(j, 0, &v, row, &err), NQ_ERR_IO, &err, "No space");
+    assert_refused(nq_journal_add(j, 0, 1, &v, row, &err), NQ_ERR_IO, &err, "No space");
     nq_file_fault = NULL;
     assert_false(v.done);
     nq_journal_close(j);

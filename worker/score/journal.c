@@ -167,10 +167,8 @@ cleanup:
     return status;
 }
 
-nq_status nq_journal_add(nq_journal *j, uint32_t position, nq_verdict *v, const void *row,
-                         nq_error *err)
+static journal_record record_of(uint32_t position, const nq_verdict *v)
 {
-    row_digest(row, j->row_bytes, v->logits);
     journal_record r = {.position = position,
                         .label = v->label,
                         .flags =
@@ -178,16 +176,31 @@ nq_status nq_journal_add(nq_journal *j, uint32_t position, nq_verdict *v, const 
     memcpy(r.image, v->image, NQ_DIGEST);
     memcpy(r.logits, v->logits, NQ_DIGEST);
     r.crc = nq_crc32(&r, offsetof(journal_record, crc));
+    return r;
+}
+
+nq_status nq_journal_add(nq_journal *j, uint32_t first, int n, nq_verdict *verdicts,
+                         const void *rows, nq_error *err)
+{
+    journal_record records[NQ_JOURNAL_RUN];
+    if (n < 1 || n > NQ_JOURNAL_RUN)
+        return nq_fail(err, NQ_ERR_INTERNAL, "%d positions for the journal", n);
+    for (int i = 0; i < n; i++) {
+        row_digest((const char *)rows + (size_t)i * j->row_bytes, j->row_bytes, verdicts[i].logits);
+        records[i] = record_of(first + (uint32_t)i, &verdicts[i]);
+    }
     nq_status status =
-        nq_file_write_at(j->rows, row, j->row_bytes, (off_t)position * (off_t)j->row_bytes,
-                         "the journal's logits", err);
+        nq_file_write_at(j->rows, rows, (size_t)n * j->row_bytes,
+                         (off_t)first * (off_t)j->row_bytes, "the journal's logits", err);
     if (status != NQ_OK)
         return status;
     pthread_mutex_lock(
-        &j->lock); /* a short write must not be followed by another thread's record */
-    status = nq_file_write_all(j->records, &r, sizeof r, "the prediction journal", err);
+        &j->lock); /* a short write must not be followed by another thread's records */
+    status = nq_file_write_all(j->records, records, (size_t)n * sizeof *records,
+                               "the prediction journal", err);
     pthread_mutex_unlock(&j->lock);
-    v->done = status == NQ_OK;
+    for (int i = 0; i < n; i++)
+        verdicts[i].done = status == NQ_OK;
     return status;
 }
 

@@ -38,9 +38,12 @@ nq_status nq_journal_open(const char *state, const uint8_t subject[NQ_SHA256_BYT
                           size_t row_bytes, nq_verdict *verdicts, nq_journal **journal,
                           nq_error *err);
 
-/* Writes row and record of one position: computes verdict->logits. From any thread. */
-nq_status nq_journal_add(nq_journal *journal, uint32_t position, nq_verdict *verdict,
-                         const void *row, nq_error *err);
+#define NQ_JOURNAL_RUN 64 /* most positions that are added together */
+
+/* Writes rows [n][row_bytes] and records of positions first .. first + n - 1: computes
+ * verdicts[i].logits. From any thread. */
+nq_status nq_journal_add(nq_journal *journal, uint32_t first, int n, nq_verdict *verdicts,
+                         const void *rows, nq_error *err);
 
 /* Reads the row of a done position back. */
 nq_status nq_journal_row(nq_journal *journal, uint32_t position, void *row, nq_error *err);

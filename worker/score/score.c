@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define SYNC_SECONDS 5
-#define NQ_SLICE_MAX 64
+#define NQ_SLICE_MAX NQ_JOURNAL_RUN
 
 /* One thread's room. */
 typedef struct {
@@ -78,18 +78,19 @@ static nq_status score_positions(score_state *s, uint32_t first, int n, int thre
     if (status == NQ_OK)
         status = scorer->run(scorer, thread, room->crops, n, room->rows, err);
     for (int i = 0; i < n && status == NQ_OK; i++) {
-        uint32_t position = first + (uint32_t)i;
         uint8_t *row = room->rows + (size_t)i * scorer->row_bytes;
-        int32_t truth = job->dataset->images[job->order[position]].label;
+        int32_t truth = job->dataset->images[job->order[first + (uint32_t)i]].label;
         if (fresh[i].unreadable) {
             memset(row, 0, scorer->row_bytes);
             fresh[i].label = -1;
         } else {
             nq_scorer_judge(scorer, row, truth, &fresh[i].label, &fresh[i].top5);
         }
-        status = nq_journal_add(job->journal, position, &fresh[i], row, err);
-        s->verdicts[position] = fresh[i];
     }
+    if (status == NQ_OK)
+        status = nq_journal_add(job->journal, first, n, fresh, room->rows, err);
+    if (status == NQ_OK)
+        memcpy(&s->verdicts[first], fresh, (size_t)n * sizeof *fresh);
     return status == NQ_OK ? note_done(s, missing, err) : status;
 }
 

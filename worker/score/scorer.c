@@ -16,27 +16,6 @@ typedef struct {
     nq_float_run *runs[];
 } float_rooms;
 
-/* Every byte and every float is a double. */
-static double logit(const nq_scorer *s, const void *row, int c)
-{
-    return s->real ? (double)((const float *)row)[c] : (double)((const uint8_t *)row)[c];
-}
-
-void nq_scorer_judge(const nq_scorer *s, const void *row, int32_t truth, int32_t *label, bool *top5)
-{
-    int best = 0, before = 0;
-    bool known = truth < s->classes;
-    for (int c = 1; c < s->classes; c++)
-        if (logit(s, row, c) > logit(s, row, best))
-            best = c;
-    for (int c = 0; known && c < s->classes; c++) {
-        double other = logit(s, row, c), own = logit(s, row, truth);
-        before += other > own || (c < truth && other == own);
-    }
-    *label = best;
-    *top5 = known && before < 5;
-}
-
 static nq_status integer_run(nq_scorer *s, int thread, const uint8_t *crops, int n, void *rows,
                              nq_error *err)
 {
