@@ -84,6 +84,11 @@ class Inputs:
         shutil.move(os.path.join(job, "out", "model.safetensors"), path)
         return path
 
+    def engine(self, arch):
+        """A conversation with netq's engine on that network and the crops."""
+        command = [os.path.join(programs.BUILD, "bench", "rate"), self.model(arch), self.crops]
+        return programs.Conversation(command, len(programs.CPUS))
+
     def nodes(self, arch):
         """The network's structure as `run_ops --nodes` prints it."""
         path = os.path.join(self.scratch, arch + ".nodes")

@@ -1,19 +1,9 @@
 """The parts of the bench: each measures one thing on all networks, prints it, and returns it for bench.json."""
 
-import os
-
-import inputs as inputs_module
+import jobs
 import programs
 import show
 from peers import Peers
-
-# The bare loop that a set of kernels is built on.
-CEILING_OF = {
-    "avx2": "vpmaddwd+vpaddd 256",
-    "avxvnni": "vpdpbusd 256",
-    "avx512vnni": "vpdpbusd 512",
-    "amx": "tdpbusd tiles",
-}
 
 
 class Settings:
@@ -44,8 +34,11 @@ def layers(report, inputs, networks, settings):
     results = {}
     for arch in networks:
         results[arch] = {}
-        for isa in ("DEFAULT", "AVX512_CORE_VNNI"):
-            r = programs.program("layers", inputs.model(arch), settings.pairs, ONEDNN_MAX_CPU_ISA=isa)
+        with inputs.engine(arch) as rate:
+            vnni = {"NETQ_CPU": "avx512vnni"} if "avx512vnni" in rate.about["available"] else {}
+        # Each side as it comes, which the bar is for; then both without AMX, as information.
+        for isa, kernels in (("DEFAULT", {}), ("AVX512_CORE_VNNI", vnni)):
+            r = programs.program("layers", inputs.model(arch), settings.pairs, ONEDNN_MAX_CPU_ISA=isa, **kernels)
             if r["isa"] in results[arch]:
                 continue
             results[arch][r["isa"]] = r
@@ -74,15 +67,15 @@ def kernels(report, inputs, networks, settings):
         "  %-20s %-12s %10s %10s %8s  %s" % ("network", "kernels", "ms", "images/s", "GMAC/s", "% of its own ceiling")
     )
     for arch in networks:
-        with programs.Conversation([os.path.join(programs.BUILD, "bench", "rate"), inputs.model(arch)], 1) as rate:
+        with inputs.engine(arch) as rate:
             available = rate.about["available"]
         results[arch] = {}
         for name in available:
             r = results[arch][name] = programs.program("layers", inputs.model(arch), 0, NETQ_CPU=name)
-            ms, ceiling, text, bar = r["engine"]["median"], r["ceilings"].get(CEILING_OF.get(name)), "", ""
+            ms, ceiling, text, bar = r["engine"]["median"], r["ceilings"].get(show.CEILING_OF.get(name)), "", ""
             if ceiling:
                 r["share"] = r["macs"] / (ms * 1e6) / ceiling
-                text = "%.1f of %s" % (100 * r["share"], CEILING_OF[name])
+                text = "%.1f of %s" % (100 * r["share"], show.CEILING_OF[name])
                 if name == "avx2":
                     bar = report.bar(
                         "AVX2 kernels, share of the vpmaddwd+vpaddd ceiling",
@@ -123,9 +116,7 @@ def network(report, inputs, networks, settings):
     results = {}
     for arch in networks:
         results[arch] = {}
-        with programs.Conversation(
-            [os.path.join(programs.BUILD, "bench", "rate"), inputs.model(arch), inputs.crops], 2
-        ) as rate:
+        with inputs.engine(arch) as rate:
             for threads in [t for t in (1, 2) if t <= len(programs.CPUS)]:
                 report.line("\n  %s, %d thread%s, images/s" % (arch, threads, "s" if threads > 1 else ""))
                 results[arch][threads] = compare(report, inputs, arch, threads, rate, settings)
@@ -181,113 +172,11 @@ def compare(report, inputs, arch, threads, rate, settings):
     return result
 
 
-def score(inputs, arch, threads):
-    """One job over all images: (images a second of the scoring stage, peak of RssAnon)."""
-    model = inputs.model(arch)
-    checkpoint = inputs.checkpoint(arch) or model
-    spec = {"model": arch, "preset": "quantized", "quantized": model}
-    metrics, peak = programs.job(
-        inputs.folder("score"),
-        spec,
-        arch,
-        checkpoint,
-        inputs.images,
-        wnids=inputs.wnids,
-        quantized=model,
-        threads=threads,
-    )
-    return metrics["result"]["images"] / programs.stage(metrics, "score"), peak
-
-
-def files(report, inputs, networks, settings):
-    """From JPEG files to labels: whole jobs of netq-worker beside PyTorch and Pillow."""
-    results = {}
-    inputs.read_images()
-    report.line("  %d images of %s" % (len(inputs.files), inputs.images))
-    for arch in networks:
-        results[arch] = {}
-        report.line("\n  %s, images/s from JPEG files" % arch)
-        with Peers(report, inputs, arch, 1, names=("PyTorch",)) as peers:
-            chosen = peers.choose(settings.batches, settings.sweep)
-            for threads in [t for t in (1, 2) if t <= len(programs.CPUS)]:
-                results[arch][threads] = from_files(
-                    report, inputs, arch, threads, peers, chosen if threads == 1 else {}, settings
-                )
-    return results
-
-
-def from_files(report, inputs, arch, threads, peers, chosen, settings):
-    ours, theirs, peaks = [], [], []
-    for _ in range(settings.file_rounds):
-        images, peak = score(inputs, arch, threads)
-        ours.append(images)
-        peaks.append(peak)
-        for name, (_, batch) in chosen.items():
-            theirs.append(peers.open[name].rate("files", batch))
-    result = {"cold": show.summary(ours), "anonymous": max(peaks)}
-    bar = report.bar(
-        "RssAnon while scoring, %d thread%s" % (threads, "s" if threads > 1 else ""),
-        arch,
-        result["anonymous"],
-        show.MEMORY_BAR + show.MEMORY_BAR_THREAD * threads,
-        less=True,
-    )
-    report.line(
-        "    netq, %d thread%s %s   RssAnon %.1f MB  %s"
-        % (threads, "s" if threads > 1 else " ", show.spread(result["cold"], "%.1f"), result["anonymous"] / 1e6, bar)
-    )
-    if theirs:
-        result["PyTorch"] = show.summary(theirs)
-        result["ratio"] = show.summary([a / b for a, b in zip(ours, theirs)])
-        bar = report.bar(
-            "from JPEG files / PyTorch and Pillow, 1 thread",
-            arch,
-            result["ratio"]["median"],
-            show.BARS["files"].get(arch),
-        )
-        report.line(
-            "    PyTorch, Pillow  %s   netq is %s times as fast  %s"
-            % (show.spread(result["PyTorch"], "%.1f"), show.spread(result["ratio"]), bar)
-        )
-    return result
-
-
-def calibrate(report, inputs, networks, settings):
-    """Seconds that the baseline's calibration takes, on all threads."""
-    results = {}
-    for arch in networks:
-        checkpoint = inputs.checkpoint(arch)
-        if checkpoint is None:
-            report.skip("calibration of %s" % arch, "no checkpoint in WEIGHTS or NETQ_SHARED/data/weights")
-            continue
-        threads = len(programs.CPUS)
-        spec = {
-            "model": arch,
-            "preset": "baseline",
-            "calibrate": {"source": "gaussian", "samples": settings.samples, "seed": 1},
-            "limit": 1,
-        }
-        metrics, peak = programs.job(
-            inputs.folder("calibrate"), spec, arch, checkpoint, inputs_module.DEMO_IMAGES, threads=threads
-        )
-        results[arch] = {
-            "samples": settings.samples,
-            "threads": threads,
-            "anonymous": peak,
-            "seconds": programs.stage(metrics, "calibrate"),
-        }
-        report.line(
-            "  %-20s %d samples, %d threads: %.2f s   RssAnon %.1f MB"
-            % (arch, settings.samples, threads, results[arch]["seconds"], peak / 1e6)
-        )
-    return results
-
-
 PARTS = {
     "ceilings": ("Bare multiply loops", ceilings),
     "layers": ("Convolutions and linear layers, one thread, beside oneDNN int8", layers),
     "kernels": ("Each set of kernels that this CPU runs, convolutions and linear layers, one thread", kernels),
     "network": ("Whole networks beside PyTorch and onnxruntime", network),
-    "files": ("From files to labels", files),
-    "calibrate": ("Calibration", calibrate),
+    "files": ("From files to labels", jobs.files),
+    "calibrate": ("Calibration", jobs.calibrate),
 }

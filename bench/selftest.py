@@ -56,9 +56,7 @@ def same_network(tap, inputs):
     report = show.Report({}, quiet=True)
     with Peers(report, inputs, ARCH, 1, names=("onnxruntime",)) as peers:
         theirs = peers.open["onnxruntime"].ask("labels")["labels"]
-    with programs.Conversation(
-        [os.path.join(programs.BUILD, "bench", "rate"), inputs.model(ARCH), inputs.crops], 1
-    ) as rate:
+    with inputs.engine(ARCH) as rate:
         ours = rate.ask("labels")["labels"]
     same = sum(a == b for a, b in zip(ours, theirs))
     tap.check(same >= 0.9 * len(ours), "onnxruntime computes the same network: %d of %d labels" % (same, len(ours)))

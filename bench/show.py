@@ -12,6 +12,7 @@ BARS = {
     "files": {"resnet18": 1.2, "mobilenet_v2": 2.2, "shufflenet_v2_x1_0": 3.3},
 }
 MEMORY_BAR, MEMORY_BAR_THREAD = 150e6, 20e6
+WARM_BAR = 0.93
 
 
 def generation(cpu):
@@ -72,57 +73,81 @@ def summary(values):
     return {"median": at(0.5), "low": at(0.25), "high": at(0.75), "min": v[0], "max": v[-1], "count": len(v)}
 
 
+# The bare loop that a set of kernels is built on.
+CEILING_OF = {
+    "avx2": "vpmaddwd+vpaddd 256",
+    "avxvnni": "vpdpbusd 256",
+    "avx512vnni": "vpdpbusd 512",
+    "amx": "tdpbusd tiles",
+}
+
+
 def best_vector_loop(ceilings):
-    """Name and GMAC/s of the fastest integer loop that is not AMX."""
-    name = max((n for n in ceilings if n.startswith("vp")), key=ceilings.get, default=None)
-    return name, ceilings.get(name)
+    """The fastest integer loop that is not AMX; None where there is none."""
+    return max((name for name in ceilings if name.startswith("vp")), key=ceilings.get, default=None)
 
 
 def percent(macs, ms, gmacs):
-    return 100 * macs / (ms * 1e-3) / (gmacs * 1e9) if ms and gmacs else 0
+    return 100 * macs / (ms * 1e6) / gmacs if ms and gmacs else None
+
+
+def add_percent(result):
+    """Notes in a result of `layers` what netq and oneDNN reach of their ceilings, in total and by class: "ceiling" and
+    "percent" name the loop and hold the figures."""
+    ceilings = result["ceilings"]
+    best = best_vector_loop(ceilings)
+    loops = {"engine": CEILING_OF.get(result["kernels"], best)}
+    if "onednn" in result:
+        loops["onednn"] = "tdpbusd tiles" if "AMX" in result["isa"] and "tdpbusd tiles" in ceilings else best
+    result["ceiling"] = loops
+    result["percent"] = {
+        side: {name: percent(result["macs"], result[side]["median"], rate) for name, rate in ceilings.items()}
+        for side in loops
+    }
+    for c in result["classes"]:
+        if c["macs"]:
+            c["percent"] = {side: percent(c["macs"], c[side], ceilings.get(loop)) for side, loop in loops.items()}
 
 
 def layer_table(report, result):
-    loop, ceiling = best_vector_loop(result["ceilings"])
-    peer = "onednn" in result
+    add_percent(result)
+    sides = [side for side in ("engine", "onednn") if side in result["ceiling"]]
+    head = {"engine": "netq ms", "onednn": "oneDNN ms"}
     report.line(
-        "  %-22s %6s %8s %9s %6s" % ("class", "layers", "MMAC", "netq ms", "%")
-        + (" %9s %6s %7s" % ("oneDNN ms", "%", "ratio") if peer else "")
+        "  %-22s %6s %8s" % ("class", "layers", "MMAC")
+        + "".join(" %10s %6s" % (head[side], "%") for side in sides)
+        + "  oneDNN / netq" * (len(sides) > 1)
     )
-    for c in result["classes"]:
-        text = "  %-22s %6d %8.1f %9.3f" % (c["class"], c["layers"], c["macs"] / 1e6, c["engine"])
-        if c["macs"]:
-            text += " %6.1f" % percent(c["macs"], c["engine"], ceiling)
-        if "onednn" in c:
-            text += " %9.3f %6.1f %7.2f" % (
-                c["onednn"],
-                percent(c["macs"], c["onednn"], ceiling),
-                c["onednn"] / c["engine"],
-            )
-        report.line(text)
-    text = "  %-22s %6s %8.1f %9.3f %6.1f" % (
-        "convolution + linear",
-        "",
-        result["macs"] / 1e6,
-        result["engine"]["median"],
-        percent(result["macs"], result["engine"]["median"], ceiling),
-    )
-    if peer:
-        text += " %9.3f %6.1f" % (
-            result["onednn"]["median"],
-            percent(result["macs"], result["onednn"]["median"], ceiling),
-        )
-    report.line(text)
+    total = {
+        "class": "convolution + linear",
+        "layers": sum(c["layers"] for c in result["classes"] if c["macs"]),
+        "macs": result["macs"],
+        "percent": {side: result["percent"][side].get(result["ceiling"][side]) for side in sides},
+        **{side: result[side]["median"] for side in sides},
+    }
+    for c in [*result["classes"], total]:
+        text = "  %-22s %6d %8.1f" % (c["class"], c["layers"], c["macs"] / 1e6)
+        for side in sides:
+            share = c.get("percent", {}).get(side)
+            text += (" %10.3f" % c[side] if side in c else "") + (" %6.1f" % share if share else " %6s" % "")
+        report.line(text + ("  %.2f" % (c["onednn"] / c["engine"]) if c.get("onednn") else ""))
     report.line(
-        "  whole network %.3f ms; %% of %s, %.0f GMAC/s; convolution + linear of each ceiling: %s"
+        "  whole network %.3f ms; %%: netq of %s%s"
         % (
             result["whole"]["median"],
-            loop,
-            ceiling or 0,
-            ", ".join(
-                "%s %.1f" % (name, percent(result["macs"], result["engine"]["median"], gmacs))
-                for name, gmacs in result["ceilings"].items()
-                if not name.startswith("fp32")
-            ),
+            result["ceiling"]["engine"],
+            ", oneDNN of %s" % result["ceiling"]["onednn"] if len(sides) > 1 else "",
         )
     )
+    for side in sides:
+        report.line(
+            "  %s of each ceiling: %s"
+            % (
+                {"engine": "netq", "onednn": "oneDNN"}[side],
+                ", ".join(
+                    "%s (%.0f GMAC/s) %.1f %%" % (name, result["ceilings"][name], value)
+                    for name, value in result["percent"][side].items()
+                    if not name.startswith("fp32")
+                ),
+            )
+        )

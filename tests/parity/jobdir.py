@@ -13,8 +13,8 @@ def place(path):
 
 
 def prepare(folder, spec, arch, checkpoint, images, wnids=None, labels=None, calibration=None,
-            quantized=None, float_output=None, threads=2):
-    """Writes job.json into `folder`."""
+            quantized=None, float_output=None, threads=2, cache=None):
+    """Writes job.json into `folder`; cache: a folder for crops."""
     os.makedirs(folder, exist_ok=True)
     job = {
         "format": 1, "job": 1, "spec": dict(spec, dataset="data"), "fingerprint": "0" * 64,
@@ -25,6 +25,7 @@ def prepare(folder, spec, arch, checkpoint, images, wnids=None, labels=None, cal
             "calibration": calibration and place(calibration),
             "quantized": quantized and place(quantized),
             "float_output": float_output and place(float_output),
+            "cache": cache and {"directory": os.path.abspath(cache), "limit": 1 << 40, "keep_free": 0},
             "threads": threads, "daemon_pid": 0,
         },
     }
