@@ -4,9 +4,11 @@ SANITIZE ?= 0
 ifeq ($(SANITIZE),1)
   BUILD    := build/sanitize
   OPTIMIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  FAST     := -O1
 else
   BUILD    := build/release
   OPTIMIZE := -O2
+  FAST     := -O3
 endif
 
 PREFIX  ?= /usr/local
@@ -24,13 +26,13 @@ LIBS_SERVER := -luv -lsqlite3 -linih $(LIBS_COMMON)
 LIBS_CLIENT := $(LIBS_COMMON)
 
 # SIMD files carry their own target flags; everything else stays generic.
-FLAGS_avx2       := -mavx2 -mfma -O3 -fno-tree-slp-vectorize
+FLAGS_avx2       := -mavx2 -mfma $(FAST) -fno-tree-slp-vectorize
 FLAGS_avxvnni    := $(FLAGS_avx2) -mavxvnni -fno-ivopts
-FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -O3 -fno-tree-slp-vectorize
+FLAGS_avx512     := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma $(FAST) -fno-tree-slp-vectorize
 FLAGS_avx512vbmi := $(FLAGS_avx512) -mavx512vbmi
 FLAGS_avx512vnni := $(FLAGS_avx512) -mavx512vnni -fno-ivopts
 FLAGS_amx        := $(FLAGS_avx512vnni) -mamx-tile -mamx-int8
-FLAGS_kernels    := -O3 -fno-trapping-math
+FLAGS_kernels    := $(FAST) -fno-trapping-math
 flags_of = $(FLAGS_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 
 sources = $(filter-out %/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))

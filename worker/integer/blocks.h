@@ -27,6 +27,16 @@ NQ_INLINE void nq_block_store(uint8_t *p, nq_vec v, size_t n)
         nq_store_part(p, v, n);
 }
 
+/* The bytes of x and y in turn, blocks of n bytes each. */
+NQ_INLINE void nq_block_store_zipped(uint8_t *p, nq_vec x, nq_vec y, size_t n)
+{
+    nq_vec both[2];
+    nq_zip(x, y, both);
+    nq_block_store(p, both[0], 2 * n);
+    if (2 * n > NQ_LANES)
+        nq_block_store(p + NQ_LANES, both[1], 2 * n - NQ_LANES);
+}
+
 /* Pixels without gaps between them are one long pixel. */
 NQ_INLINE void nq_join_pixels(bool gapless, size_t *pixels, size_t *channels)
 {

@@ -62,17 +62,14 @@ void FUNCTION(nq_shuffle)(const uint8_t *in, size_t in_pitch, uint8_t *out, size
                           size_t pixels, int channels, int groups)
 {
     const size_t n = (size_t)channels / 2;
-    if (groups != 2 || n < NQ_LANES) {
+    if (groups != 2) {
         shuffle_any(in, in_pitch, out, out_pitch, pixels, (size_t)channels, (size_t)groups);
         return;
     }
     for (size_t p = 0; p < pixels; p++, in += in_pitch, out += out_pitch)
-        for (size_t i = 0; i < n; i = nq_block_next(i, n)) {
-            nq_vec both[2];
-            nq_zip(nq_load(in + i), nq_load(in + n + i), both);
-            nq_store(out + 2 * i, both[0]);
-            nq_store(out + 2 * i + NQ_LANES, both[1]);
-        }
+        for (size_t i = 0; i < n; i = nq_block_next(i, n))
+            nq_block_store_zipped(out + 2 * i, nq_block_load(in + i, n),
+                                  nq_block_load(in + n + i, n), n);
 }
 
 /* The part of a window that lies inside the input, along one axis. */

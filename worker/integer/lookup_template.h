@@ -47,14 +47,10 @@ NQ_INLINE void interleave_pixel(const nq_table *a_table, const nq_table *b_table
                                 const uint8_t *b, uint8_t *out, size_t n)
 {
     for (size_t i = 0; i < n; i = nq_block_next(i, n)) {
-        nq_vec x = nq_block_load(a + i, n), y = nq_block_load(b + i, n), both[2];
-        nq_zip(a_table ? nq_table_at(a_table, x) : x, b_table ? nq_table_at(b_table, y) : y, both);
-        if (2 * n <= NQ_LANES) {
-            nq_block_store(out, both[0], 2 * n);
-            return;
-        }
-        nq_store(out + 2 * i, both[0]);
-        nq_block_store(out + 2 * i + NQ_LANES, both[1], 2 * n - NQ_LANES);
+        nq_vec x = nq_block_load(a + i, n), y = nq_block_load(b + i, n);
+        x = a_table ? nq_table_at(a_table, x) : x;
+        y = b_table ? nq_table_at(b_table, y) : y;
+        nq_block_store_zipped(out + 2 * i, x, y, n);
     }
 }
 
