@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* y counts the output rows of all images. */
 static int32_t window_sum(const nq_conv *op, const tensor *in, const int8_t *weight, int y, int x,
                           int o, int depthwise)
 {
@@ -13,9 +14,11 @@ static int32_t window_sum(const nq_conv *op, const tensor *in, const int8_t *wei
     for (int ky = 0; ky < w->kernel_h; ky++)
         for (int kx = 0; kx < w->kernel_w; kx++)
             for (int c = 0; c < depth; c++) {
-                int iy = y * w->stride - w->pad_h + ky, ix = x * w->stride - w->pad_w + kx;
+                int iy = y % w->out_h * w->stride - w->pad_h + ky,
+                    ix = x * w->stride - w->pad_w + kx;
                 if (iy < 0 || iy >= w->in_h || ix < 0 || ix >= w->in_w)
                     continue;
+                iy += y / w->out_h * w->in_h;
                 size_t pixel = (size_t)(iy * w->in_w + ix) * in->pitch;
                 int a = in->data[pixel + (size_t)(depthwise ? o : c)];
                 sum += (a - op->in_zero) *
@@ -67,6 +70,16 @@ static void cancel_sums(nq_conv *op, const tensor *in, const int8_t *weight, int
     }
 }
 
+/* The rows of a call, and in op->images of how many images they may be at most. */
+static nq_rows random_call(nq_conv *op, int depthwise)
+{
+    const nq_window *w = &op->window;
+    if (depthwise || between(0, 3))
+        return random_rows(w);
+    op->images = between(2, 5);
+    return (nq_rows){0, between(1, op->images) * w->out_h};
+}
+
 static int check_conv(const nq_conv_kernel *kernel, int depthwise)
 {
     nq_conv op = random_conv(depthwise);
@@ -77,9 +90,9 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     const int extreme = between(0, 3) == 0;
     for (size_t i = 0; i < weights; i++)
         weight[i] = (int8_t)(extreme ? between(0, 1) * 255 - 128 : between(-128, 127));
-    nq_rows rows = random_rows(w);
+    nq_rows rows = random_call(&op, depthwise);
     int pixels = rows.count * w->out_w, channels = w->in_c;
-    tensor in = tensor_random((size_t)(w->in_h * w->in_w), channels);
+    tensor in = tensor_random((size_t)(nq_rows_images(w, rows) * w->in_h * w->in_w), channels);
     tensor out = tensor_new((size_t)pixels, w->out_c);
     if (between(0, 2) == 0)
         cancel_sums(&op, &in, weight, depthwise);

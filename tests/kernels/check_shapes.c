@@ -118,6 +118,8 @@ nq_rows random_rows(const nq_window *w)
 uint8_t *copy_rows(const tensor *in, const nq_window *w, nq_rows rows)
 {
     nq_rows read = nq_rows_read(w, rows);
+    if (rows.count > w->out_h)
+        read = (nq_rows){0, nq_rows_images(w, rows) * w->in_h};
     size_t row = (size_t)w->in_w * in->pitch, tail = in->pitch - (size_t)in->channels;
     size_t bytes = read.count ? (size_t)read.count * row - tail : 0;
     uint8_t *copy = malloc(bytes ? bytes : 1);

@@ -137,14 +137,16 @@ static void dense_run(const nq_conv *op, const void *packed, nq_rows rows, const
     const size_t depth = dense_depth(w), padded = round_up(depth, RUN);
     const size_t channels = round_up((size_t)w->out_c, TILE_C);
     const int pixels = rows.count * w->out_w, in_first = nq_rows_read(w, rows).first;
+    const size_t in_image = (size_t)(w->in_h * w->in_w) * in_pitch;
     int16_t *x = scratch;
     int32_t *acc = (int32_t *)(x + PIXELS * padded);
     for (int first = 0; first < pixels; first += PIXELS) {
         int n = pixels - first < PIXELS ? pixels - first : PIXELS;
         for (int p = 0; p < n; p++) {
             int16_t *row = x + (size_t)p * padded;
-            int y = rows.first + (first + p) / w->out_w;
-            gather_window(op, in, in_pitch, in_first, y, (first + p) % w->out_w, row);
+            int y = rows.first + (first + p) / w->out_w; /* of all images */
+            gather_window(op, in + (size_t)(y / w->out_h) * in_image, in_pitch, in_first,
+                          y % w->out_h, (first + p) % w->out_w, row);
             memset(row + depth, 0, (padded - depth) * sizeof *row);
         }
         if (n % 2) /* the last tile's second pixel */

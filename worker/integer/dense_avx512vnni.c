@@ -21,10 +21,11 @@ typedef struct {
     bool flat;   /* one line */
     bool direct; /* from the input, not from the copy */
     int first;   /* output row that line 0 is */
+    int images;  /* line by line in turn */
     int lines, width, groups;
     const uint8_t *in; /* at input row in_first, column -pad_w */
     int in_first;
-    ptrdiff_t in_pitch, in_row;
+    ptrdiff_t in_pitch, in_row, in_image;
     uint8_t *out;
     size_t out_pitch;
 } job;
@@ -72,11 +73,16 @@ void nq_dense_pack_avx512vnni(const nq_conv *op, const int8_t *weight, void *pac
     nq_dense_pack(op, row_quads(&op->window), weight, packed);
 }
 
+static int row_of(const job *j, int line)
+{
+    return j->first + line / j->images;
+}
+
 /* The rows of the kernel for a line, and where sums then start. */
 static nq_rows set_line(const job *j, int line, nq_tile *t, nq_dense_start *room)
 {
     const nq_window *w = &j->op->window;
-    const nq_rows rows = nq_dense_kernel_rows(w, j->first + line);
+    const nq_rows rows = nq_dense_kernel_rows(w, row_of(j, line));
     t->rows = rows.count;
     t->weight = nq_dense_weight(t->block, w) + (ptrdiff_t)rows.first * j->row_quads * 4 * NQ_BLOCK;
     t->start = &t->block->whole;
@@ -97,9 +103,11 @@ static void set_group(const job *j, nq_rows rows, int line, int g, int channel, 
         x = j->width - NQ_GROUP;
         count = NQ_GROUP;
     }
-    const int y = (j->first + line) * w->stride - w->pad_h + rows.first - j->in_first;
-    t->in[slot] = j->in + (j->flat ? 0 : y * j->in_row) + x * t->step;
-    t->out[slot] = j->out + ((size_t)line * (size_t)j->width + (size_t)x) * j->out_pitch + channel;
+    const int image = line % j->images, row = row_of(j, line);
+    const int y = row * w->stride - w->pad_h + rows.first - j->in_first;
+    const int pixel = (image * w->out_h + row - j->first) * j->width + x;
+    t->in[slot] = j->in + image * j->in_image + (j->flat ? 0 : y * j->in_row) + x * t->step;
+    t->out[slot] = j->out + (size_t)pixel * j->out_pitch + channel;
     t->count[slot] = count;
     const bool padded = j->direct && w->pad_w;
     t->left += padded && g == 0;
@@ -142,7 +150,7 @@ static void run_block(const job *j, int block, nq_rows lines, int first, int end
                 set_group(j, rows, line, g + 1, channels.first, &t, 1);
                 groups = 2;
             } else if (j->groups == 1 && line + 1 < lines.first + lines.count) {
-                const nq_rows next = nq_dense_kernel_rows(w, j->first + line + 1);
+                const nq_rows next = nq_dense_kernel_rows(w, row_of(j, line + 1));
                 if (next.first == rows.first && next.count == rows.count) {
                     set_group(j, rows, ++line, g, channels.first, &t, 1);
                     groups = 2;
@@ -215,11 +223,19 @@ void nq_dense_run_avx512vnni(const nq_conv *op, const void *packed, nq_rows rows
 {
     const nq_window *w = &op->window;
     const nq_rows read = nq_rows_read(w, rows);
+    const bool direct = is_flat(w) || reads_input(w, w->out_w);
+    if (!direct && nq_rows_images(w, rows) > 1) {
+        nq_conv_run_each(nq_dense_run_avx512vnni, op, packed, rows, in, in_pitch, out, out_pitch,
+                         scratch);
+        return;
+    }
     job j = {.op = op,
              .packed = packed,
              .row_quads = row_quads(w),
              .flat = is_flat(w),
+             .direct = direct,
              .first = rows.first,
+             .images = nq_rows_images(w, rows),
              .lines = rows.count,
              .width = w->out_w,
              .groups = (w->out_w + NQ_GROUP - 1) / NQ_GROUP,
@@ -227,10 +243,10 @@ void nq_dense_run_avx512vnni(const nq_conv *op, const void *packed, nq_rows rows
              .in_pitch = (ptrdiff_t)in_pitch,
              .out = out,
              .out_pitch = out_pitch};
-    j.direct = j.flat || reads_input(w, j.width);
     if (j.direct) {
         j.in = in - (ptrdiff_t)w->pad_w * j.in_pitch;
         j.in_row = w->in_w * j.in_pitch;
+        j.in_image = w->in_h * j.in_row;
     } else {
         j.in_row = (ptrdiff_t)stage_row(w, j.width);
         j.in_pitch = w->in_c;
@@ -239,7 +255,7 @@ void nq_dense_run_avx512vnni(const nq_conv *op, const void *packed, nq_rows rows
     }
     if (j.flat) {
         j.first = 0;
-        j.lines = 1;
+        j.images = j.lines = 1;
         j.width = rows.count * w->out_w;
         run_flat(&j, scratch);
     } else {

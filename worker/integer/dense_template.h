@@ -312,6 +312,11 @@ void FUNCTION(nq_dense_run)(const nq_conv *op, const void *packed, nq_rows rows,
 {
     const nq_window *w = &op->window;
     const nq_bounds bounds = nq_bounds_of(&op->out);
+    if (nq_rows_images(w, rows) > 1 && !(is_1x1(w) && w->stride == 1)) {
+        nq_conv_run_each(FUNCTION(nq_dense_run), op, packed, rows, in, in_pitch, out, out_pitch,
+                         scratch);
+        return;
+    }
     const int in_first = nq_rows_read(w, rows).first, end = rows.first + rows.count;
     const int most = stripe_rows(w);
     for (int y = rows.first; y < end; y += most) {

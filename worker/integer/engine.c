@@ -184,7 +184,7 @@ static void run_unit(const nq_engine *e, const nq_unit *unit, int image, const u
 static void run_batched(const nq_engine *e, const nq_unit *unit, int images)
 {
     const nq_task *t = &e->plan->tasks[unit->first];
-    if (nq_task_is_flat(e->plan, t))
+    if (nq_task_takes_images(e->plan, t))
         run_rows(e, unit, unit->stripe, 0, unit->first, (nq_rows){0, images * t->height}, NULL);
     else
         for (int i = 0; i < images; i++)

@@ -32,7 +32,8 @@ typedef struct {
  * row `first` and `in` at input row nq_rows_read().first, so that a buffer may hold just the rows
  * that a call reads and another just those that it writes. Input rows are not padded: what the
  * window covers outside of 0..in_h and 0..in_w is padding, never read. A whole tensor is rows
- * {0, out_h}, with both pointers at its row 0.
+ * {0, out_h}, with both pointers at its row 0. A dense convolution also takes rows
+ * {0, n * out_h}, n <= nq_conv.images: those of n images whose tensors follow each other.
  */
 typedef struct {
     int first, count;
@@ -46,6 +47,12 @@ static inline nq_rows nq_rows_read(const nq_window *w, nq_rows out)
     begin = begin < 0 ? 0 : begin;
     end = end > w->in_h ? w->in_h : end;
     return (nq_rows){.first = begin, .count = end > begin ? end - begin : 0};
+}
+
+/* How many images such rows are of. */
+static inline int nq_rows_images(const nq_window *w, nq_rows rows)
+{
+    return rows.count > w->out_h ? rows.count / w->out_h : 1;
 }
 
 /* The last step of every operator that computes: clamp(round_half_even(r) + zero, low, high), with
@@ -65,10 +72,15 @@ typedef struct {
  */
 typedef struct {
     nq_window window;
+    int images; /* dense: whole images that one call may take, see nq_rows; 0 means 1 */
     int32_t in_zero;
     nq_output out;
     float *bias, *bias_factor, *multiplier; /* [out_c] */
 } nq_conv;
+
+/* The given rows of the output; see nq_rows for what `in` and `out` point at. */
+typedef void nq_conv_run(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
+                         size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch);
 
 /* One way to convolve. */
 typedef struct {
@@ -76,9 +88,7 @@ typedef struct {
     void (*size)(const nq_conv *op, size_t *packed, size_t *scratch);
     /* weight: s8 [out_c][kernel_h][kernel_w][in_c], depthwise [out_c][kernel_h][kernel_w]. */
     void (*pack)(const nq_conv *op, const int8_t *weight, void *packed);
-    /* The given rows of the output; see nq_rows for what `in` and `out` point at. */
-    void (*run)(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
-                size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch);
+    nq_conv_run *run;
 } nq_conv_kernel;
 
 /*
@@ -89,6 +99,18 @@ typedef struct {
     float a_scale, a_offset, b_scale, b_offset, inverse;
     nq_output out;
 } nq_add;
+
+/* Calls `run`, which need not take several images, for each. */
+static inline void nq_conv_run_each(nq_conv_run *run, const nq_conv *op, const void *packed,
+                                    nq_rows rows, const uint8_t *in, size_t in_pitch, uint8_t *out,
+                                    size_t out_pitch, void *scratch)
+{
+    const nq_window *w = &op->window;
+    const size_t in_image = (size_t)(w->in_h * w->in_w) * in_pitch;
+    const size_t out_image = (size_t)(w->out_h * w->out_w) * out_pitch;
+    for (int i = nq_rows_images(w, rows); i > 0; i--, in += in_image, out += out_image)
+        run(op, packed, (nq_rows){0, w->out_h}, in, in_pitch, out, out_pitch, scratch);
+}
 
 typedef struct {
     const char *name; /* what NETQ_CPU and metrics.json call it */

@@ -116,14 +116,15 @@ nq_status nq_plan_create_for(const nq_qmodel *model, const nq_kernels *kernels,
 /* One unit of one image alone; those before it have run. Returns its last task's tensor. */
 const uint8_t *nq_engine_run_unit(nq_engine *engine, int unit, const uint8_t *crop);
 
-/* Whether its rows of several images may be computed as one image's: a dense 1x1 convolution. */
-static inline bool nq_task_is_flat(const nq_plan *plan, const nq_task *t)
+/* Whether one call does all images of a batch: what slides no window, and dense convolutions. */
+static inline bool nq_task_takes_images(const nq_plan *plan, const nq_task *t)
 {
     const nq_step *s = &plan->steps[t->step];
-    const nq_window *w = &s->window;
-    return t->kind == NQ_TASK_STEP && (s->op == NQ_OP_CONV || s->op == NQ_OP_LINEAR) &&
-           s->conv.kernel == &plan->kernels->dense && w->kernel_h == 1 && w->kernel_w == 1 &&
-           w->stride == 1 && w->pad_h == 0 && w->pad_w == 0;
+    if (t->kind != NQ_TASK_STEP)
+        return true;
+    if (s->op == NQ_OP_CONV || s->op == NQ_OP_LINEAR)
+        return s->conv.kernel == &plan->kernels->dense;
+    return s->op != NQ_OP_MAXPOOL && s->op != NQ_OP_AVGPOOL;
 }
 
 static inline size_t nq_task_row_bytes(const nq_task *t)

@@ -10,16 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-const nq_machine nq_usual_machine = {.near_bytes = 32 << 10,
+const nq_machine nq_usual_machine = {.near_bytes = 256 << 10,
                                      .far_bytes = 512 << 10,
                                      .far_rate = 32,
                                      .away_rate = 8,
                                      .call_cycles = 300,
-                                     .batch = 7};
+                                     .batch = 14};
 
 static size_t tensor_bytes(const nq_task *t)
 {
     return (size_t)t->height * nq_task_row_bytes(t);
+}
+
+static bool is_layer(const nq_plan *plan, const nq_task *t)
+{
+    nq_op op = plan->steps[t->step].op;
+    return t->kind == NQ_TASK_STEP && (op == NQ_OP_CONV || op == NQ_OP_LINEAR);
 }
 
 /* ---- batch ---- */
@@ -29,7 +35,9 @@ static double batch_gain(const nq_plan *plan, int task)
 {
     const nq_task *t = &plan->tasks[task];
     double gain = -(double)tensor_bytes(t);
-    return nq_task_is_flat(plan, t) ? gain + (double)plan->steps[t->step].conv.weight_bytes : gain;
+    return is_layer(plan, t) && nq_task_takes_images(plan, t)
+               ? gain + (double)plan->steps[t->step].conv.weight_bytes
+               : gain;
 }
 
 /* Where the tail of the network has more weights than values; it may see one tensor of the rest. */
@@ -52,10 +60,8 @@ void nq_plan_choose_batch(nq_plan *plan, const nq_machine *machine)
     for (int i = plan->batched - 1; i < plan->task_count; i++) {
         nq_task *t = &plan->tasks[i];
         t->image_bytes = tensor_bytes(t);
-        if (i >= plan->batched && nq_task_is_flat(plan, t)) {
-            plan->steps[t->step].conv.op.window.in_h *= plan->batch;
-            plan->steps[t->step].conv.op.window.out_h *= plan->batch;
-        }
+        if (i >= plan->batched && is_layer(plan, t))
+            plan->steps[t->step].conv.op.images = plan->batch;
     }
 }
 
@@ -147,9 +153,8 @@ static double unit_cost(const division *d, int first, int count, int rows)
     size_t inside = 0, room = 0, weights = 0;
     for (int i = 0; i < count; i++) {
         const nq_task *t = &d->plan->tasks[first + i];
-        const nq_step *s = &d->plan->steps[t->step];
-        if (t->kind == NQ_TASK_STEP && (s->op == NQ_OP_CONV || s->op == NQ_OP_LINEAR))
-            weights += s->conv.weight_bytes;
+        if (is_layer(d->plan, t))
+            weights += d->plan->steps[t->step].conv.weight_bytes;
         if (i < count - 1) {
             inside += 2 * tensor_bytes(t);
             room += (size_t)buffer_rows[i] * nq_task_row_bytes(t);
