@@ -307,19 +307,25 @@ NQ_INLINE void nq_table_load(const uint8_t bytes[256], nq_table *table)
     }
 }
 
-NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
+NQ_INLINE nq_vec nq_table_half(const nq_vec row[8], nq_vec index)
 {
-    const nq_vec sixteen = _mm256_set1_epi8(16);
-    nq_vec low = index, high = _mm256_xor_si256(index, _mm256_set1_epi8(-128));
-    nq_vec found = _mm256_setzero_si256();
+    nq_vec found = _mm256_shuffle_epi8(row[0], index);
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(table->row[i], low));
-        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(table->row[8 + i], high));
-        low = _mm256_subs_epi8(low, sixteen);
-        high = _mm256_subs_epi8(high, sixteen);
+    for (int i = 1; i < 8; i++) {
+        index = _mm256_subs_epi8(index, _mm256_set1_epi8(16));
+        found = _mm256_xor_si256(found, _mm256_shuffle_epi8(row[i], index));
     }
     return found;
+}
+
+/* Of activations calibrated to 7 bits hardly any is in the upper half. */
+NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
+{
+    nq_vec found = nq_table_half(table->row, index);
+    if (!_mm256_movemask_epi8(index))
+        return found;
+    index = _mm256_xor_si256(index, _mm256_set1_epi8(-128));
+    return _mm256_xor_si256(found, nq_table_half(table->row + 8, index));
 }
 
 #endif

@@ -265,19 +265,24 @@ NQ_INLINE void nq_table_load(const uint8_t bytes[256], nq_table *table)
     }
 }
 
-NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
+NQ_INLINE nq_vec nq_table_half(const nq_vec row[8], nq_vec index)
 {
-    const nq_vec sixteen = _mm512_set1_epi8(16);
-    nq_vec low = index, high = _mm512_xor_si512(index, _mm512_set1_epi8(-128));
-    nq_vec found = _mm512_setzero_si512();
+    nq_vec found = _mm512_shuffle_epi8(row[0], index);
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        found = _mm512_xor_si512(found, _mm512_shuffle_epi8(table->row[i], low));
-        found = _mm512_xor_si512(found, _mm512_shuffle_epi8(table->row[8 + i], high));
-        low = _mm512_subs_epi8(low, sixteen);
-        high = _mm512_subs_epi8(high, sixteen);
+    for (int i = 1; i < 8; i++) {
+        index = _mm512_subs_epi8(index, _mm512_set1_epi8(16));
+        found = _mm512_xor_si512(found, _mm512_shuffle_epi8(row[i], index));
     }
     return found;
+}
+
+NQ_INLINE nq_vec nq_table_at(const nq_table *table, nq_vec index)
+{
+    nq_vec found = nq_table_half(table->row, index);
+    if (!_mm512_movepi8_mask(index))
+        return found;
+    index = _mm512_xor_si512(index, _mm512_set1_epi8(-128));
+    return _mm512_xor_si512(found, nq_table_half(table->row + 8, index));
 }
 
 #endif
