@@ -4,6 +4,7 @@
  */
 #include "worker/integer/blocks.h"
 #include "worker/integer/elementwise.h"
+#include <math.h>
 
 #define JOIN(a, b)  a##_##b
 #define NAME(a, b)  JOIN(a, b)
@@ -14,9 +15,17 @@ enum { PARTS = 4 };
 typedef struct {
     nq_float a_scale, a_offset, b_scale, b_offset, inverse;
     nq_bounds bounds;
+    bool fit; /* no result leaves 32 bits */
 } add_constants;
 
-static inline nq_vec add_bytes(const add_constants *k, nq_vec a, nq_vec b)
+static bool results_fit(const nq_add *op)
+{
+    float a = 255.0f * fabsf(op->a_scale) + fabsf(op->a_offset);
+    float b = 255.0f * fabsf(op->b_scale) + fabsf(op->b_offset);
+    return (a + b) * fabsf(op->inverse) < 0x1p30f;
+}
+
+NQ_INLINE nq_vec add_bytes(const add_constants *k, nq_vec a, nq_vec b)
 {
     nq_vec x[PARTS], y[PARTS];
     nq_float r[PARTS];
@@ -28,7 +37,7 @@ static inline nq_vec add_bytes(const add_constants *k, nq_vec a, nq_vec b)
         nq_float real_b = nq_fma(k->b_scale, nq_to_float(y[j]), k->b_offset);
         r[j] = nq_mul(nq_add_floats(real_a, real_b), k->inverse);
     }
-    return nq_to_bytes(r, &k->bounds);
+    return k->fit ? nq_to_bytes_within(r, &k->bounds) : nq_to_bytes(r, &k->bounds);
 }
 
 void FUNCTION(nq_add)(const nq_add *op, const uint8_t *a, size_t a_pitch, const uint8_t *b,
@@ -39,7 +48,8 @@ void FUNCTION(nq_add)(const nq_add *op, const uint8_t *a, size_t a_pitch, const 
                              .b_scale = nq_splat_float(op->b_scale),
                              .b_offset = nq_splat_float(op->b_offset),
                              .inverse = nq_splat_float(op->inverse),
-                             .bounds = nq_bounds_of(&op->out)};
+                             .bounds = nq_bounds_of(&op->out),
+                             .fit = results_fit(op)};
     size_t n = (size_t)channels;
     nq_join_pixels(a_pitch == n && b_pitch == n && out_pitch == n, &pixels, &n);
     for (size_t p = 0; p < pixels; p++, a += a_pitch, b += b_pitch, out += out_pitch)
