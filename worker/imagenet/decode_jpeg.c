@@ -154,7 +154,7 @@ static void cmyk_to_rgb(const uint8_t *raw, size_t width, uint8_t *rgb)
 
 static const uint8_t *row_as_rgb(const jpeg *j, const nq_row_buffers *rows)
 {
-    size_t width = j->cinfo.output_width;
+    size_t width = j->cinfo.image_width;
     if (j->cinfo.output_components == 3)
         return rows->raw;
     if (j->cinfo.output_components == CMYK)
@@ -163,6 +163,28 @@ static const uint8_t *row_as_rgb(const jpeg *j, const nq_row_buffers *rows)
         for (size_t x = 0; x < width; x++)
             memset(rows->rgb + 3 * x, rows->raw[x], 3);
     return rows->rgb;
+}
+
+/*
+ * Leaves out the columns that the crop does not depend on: their coefficients are read, and not
+ * transformed. One MCU more on either side, since chroma at the edge of what is left is
+ * interpolated without its neighbour. Not where a picture comes in several scans: what is missing
+ * in those is smoothed over from blocks further away. Returns the first column of the rows to come.
+ */
+static size_t leave_out_columns(jpeg *j, const nq_resizer *resizer)
+{
+    struct jpeg_decompress_struct *c = &j->cinfo;
+    if (c->progressive_mode || jpeg_has_multiple_scans(c))
+        return 0;
+    JDIMENSION mcu = (JDIMENSION)(c->max_h_samp_factor * DCTSIZE), width = c->output_width;
+    JDIMENSION begin = (JDIMENSION)resizer->first_column, end = (JDIMENSION)resizer->end_column;
+    begin = begin > mcu ? begin - mcu : 0;
+    end = end + mcu < width ? end + mcu : width;
+    width = end - begin;
+    if (begin == 0 && end == c->output_width)
+        return 0;
+    jpeg_crop_scanline(c, &begin, &width);
+    return begin;
 }
 
 static nq_status read_rows(jpeg *j, const char *name, nq_row_buffers *rows, nq_resizer *resizer,
@@ -178,9 +200,10 @@ static nq_status read_rows(jpeg *j, const char *name, nq_row_buffers *rows, nq_r
         status = nq_resizer_begin(resizer, (int)width, (int)j->cinfo.output_height, err);
     if (status != NQ_OK)
         return nq_error_prefix(err, "%s", name);
+    JSAMPROW row = rows->raw + leave_out_columns(j, resizer) * (size_t)j->cinfo.output_components;
     while (j->cinfo.output_scanline < j->cinfo.output_height) {
         int y = (int)j->cinfo.output_scanline;
-        if (jpeg_read_scanlines(&j->cinfo, &rows->raw, 1) != 1) {
+        if (jpeg_read_scanlines(&j->cinfo, &row, 1) != 1) {
             if (!give_more(j))
                 return truncated(name, err);
         } else if (y >= resizer->first_row && y < resizer->end_row) {

@@ -192,6 +192,8 @@ nq_status nq_resizer_begin(nq_resizer *r, int width, int height, nq_error *err)
     r->height = height;
     r->first_row = r->y.first[0];
     r->end_row = r->y.first[NQ_CROP - 1] + r->y.count[NQ_CROP - 1];
+    r->first_column = r->x.first[0];
+    r->end_column = r->x.first[NQ_CROP - 1] + r->x.count[NQ_CROP - 1];
     size_t kept = (size_t)(r->end_row - r->first_row), spare = (size_t)r->kernels->column_taps;
     status =
         make_room((void **)&r->rows, &r->room, kept + spare, NQ_RESIZE_PITCH, "resized rows", err);

@@ -40,6 +40,7 @@ typedef struct {
     const nq_resize_kernels *kernels; /* NULL: chosen at the first picture */
     int width, height;
     int first_row, end_row; /* the rows of the picture that the crop depends on */
+    int first_column, end_column;
     nq_taps x, y;
     nq_packed_taps packed_x, packed_y;
     uint8_t *rows; /* after the horizontal pass: from first_row on */
@@ -52,8 +53,9 @@ typedef struct {
  */
 nq_status nq_resizer_begin(nq_resizer *r, int width, int height, nq_error *err);
 
-/* Row y as u8 [width][3] and NQ_RESIZE_SLACK bytes of any value. Rows outside
- * first_row..end_row-1 need not be given and are ignored. */
+/* Row y as u8 [width][3] and NQ_RESIZE_SLACK bytes of any value; columns outside
+ * first_column..end_column-1 may have any value, too. Rows outside first_row..end_row-1 need not be
+ * given and are ignored. */
 void nq_resizer_row(nq_resizer *r, int y, const uint8_t *rgb);
 
 /* After the last row: crop u8 [224][224][3]. */
