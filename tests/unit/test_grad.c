@@ -179,6 +179,25 @@ static void batch_norms_come_out_of_the_convolutions_again(void **unused)
     nq_graph_free(&g);
 }
 
+/* First layers as the architectures have them, whose gradient takes another way where the stride
+ * divides the image: odd and even kernels, strides and pads. */
+static void first_layers_have_gradients(void **unused)
+{
+    (void)unused;
+    const small_layer layers[] = {{.channels = 16, .kernel = 7, .stride = 2, .pad = 3},
+                                  {.channels = 9, .kernel = 3, .stride = 2, .pad = 1, .relu = true},
+                                  {.channels = 5, .kernel = 5, .stride = 4},
+                                  {.channels = 6, .kernel = 6, .stride = 3, .pad = 1},
+                                  {.channels = 6, .kernel = 8, .stride = 2, .pad = 4}};
+    uint32_t state = 31;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        nq_graph g = small_graph(24, 12, i % 2 ? 3 : 1 + (int)i);
+        small_conv(&g, NQ_OP_CONV, "stem", 0, layers[i], &state);
+        check_graph(&g);
+        nq_graph_free(&g);
+    }
+}
+
 /* Without the weights' gradients, and without the images', the rest is the same. */
 static void what_nobody_wants_is_left_out(void **unused)
 {
@@ -390,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_the_slopes),
         cmocka_unit_test(batch_norms_come_out_of_the_convolutions_again),
+        cmocka_unit_test(first_layers_have_gradients),
         cmocka_unit_test(what_nobody_wants_is_left_out),
         cmocka_unit_test(threads_at_once_compute_the_same_bits),
         cmocka_unit_test(a_hook_stops_the_way_back),

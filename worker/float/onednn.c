@@ -1,6 +1,7 @@
 #include "worker/float/backend.h"
 #include "worker/float/layers.h"
 #include "worker/float/onednn_kernels.h"
+#include "worker/float/phases.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,14 @@ struct nq_float_device {
     dnnl_engine_t engine;
     nq_onednn_kernel *kernels;
     int count, room;
+    size_t aside; /* bytes that a thread puts aside for the largest phased output */
 };
 
 /* Weights and bias are only read, so that all threads may share their memory objects. */
 struct nq_float_layer {
     int kernel;
+    bool phased;             /* the kernel is that of phases.h */
+    nq_float_shape gradient; /* of which it takes the place */
     void *weight_data;
     float *bias_data;
     dnnl_memory_t weight, bias;
@@ -171,6 +175,38 @@ static nq_status layer_bias(nq_float_device *d, const nq_float_shape *shape, con
     return status == dnnl_success ? NQ_OK : nq_onednn_fail(err, status, "take biases");
 }
 
+static nq_status layer_fill(nq_float_device *device, const nq_float_shape *shape,
+                            const float *weight, const float *bias, nq_float_layer *layer,
+                            nq_error *err)
+{
+    nq_status status = kernel_find(device, shape, &layer->kernel, err);
+    if (status == NQ_OK && shape->pass != NQ_PASS_WEIGHT)
+        status = layer_weight(device, shape, weight, layer, err);
+    if (status == NQ_OK && shape->pass == NQ_PASS_FORWARD && shape->bias)
+        status = layer_bias(device, shape, bias, layer, err);
+    return status;
+}
+
+static nq_status layer_fill_phased(nq_float_device *device, const nq_float_shape *gradient,
+                                   const float *weight, nq_float_layer *layer, nq_error *err)
+{
+    nq_float_shape shape = nq_phases_shape(gradient);
+    size_t count = (size_t)shape.out_channels * (size_t)shape.kernel_h * (size_t)shape.kernel_w *
+                   (size_t)shape.in_channels;
+    size_t bytes = (size_t)gradient->batch * (size_t)gradient->in_height *
+                   (size_t)gradient->in_width * (size_t)gradient->in_channels * sizeof(float);
+    float *phased = malloc(count * sizeof *phased);
+    if (!phased)
+        return nq_fail_nomem(err, "float weights", count * sizeof *phased);
+    nq_phases_weight(gradient, weight, phased);
+    nq_status status = layer_fill(device, &shape, phased, NULL, layer, err);
+    free(phased);
+    layer->phased = true;
+    layer->gradient = *gradient;
+    device->aside = bytes > device->aside ? bytes : device->aside;
+    return status;
+}
+
 static nq_status layer_create(nq_float_device *device, const nq_float_shape *shape,
                               const float *weight, const float *bias, nq_float_layer **layer,
                               nq_error *err)
@@ -179,12 +215,13 @@ static nq_status layer_create(nq_float_device *device, const nq_float_shape *sha
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
     nq_float_layer *made = calloc(1, sizeof *made);
-    nq_status status = made ? kernel_find(device, shape, &made->kernel, err)
-                            : nq_fail_nomem(err, "a float layer", sizeof *made);
-    if (status == NQ_OK && shape->pass != NQ_PASS_WEIGHT)
-        status = layer_weight(device, shape, weight, made, err);
-    if (status == NQ_OK && shape->pass == NQ_PASS_FORWARD && shape->bias)
-        status = layer_bias(device, shape, bias, made, err);
+    nq_status status = NQ_OK;
+    if (!made)
+        status = nq_fail_nomem(err, "a float layer", sizeof *made);
+    else if (nq_phases_fit(shape))
+        status = layer_fill_phased(device, shape, weight, made, err);
+    else
+        status = layer_fill(device, shape, weight, bias, made, err);
     omp_set_num_threads(threads);
     if (status != NQ_OK) {
         layer_free(made);
@@ -243,7 +280,7 @@ static dnnl_status_t room_create(const nq_onednn_kernel *k, const nq_float_threa
 static nq_status thread_create(const nq_float_device *device, nq_float_thread **thread,
                                nq_error *err)
 {
-    size_t scratch = 0, packed = 0;
+    size_t scratch = 0, packed = device->aside;
     for (int i = 0; i < device->count; i++) {
         const nq_onednn_kernel *k = &device->kernels[i];
         scratch = k->scratch > scratch ? k->scratch : scratch;
@@ -313,6 +350,17 @@ static nq_status run_layer(nq_float_thread *t, const nq_float_layer *layer, cons
     return status == dnnl_success ? NQ_OK : nq_onednn_fail(err, status, "compute a layer");
 }
 
+static nq_status layer_data_gradient(nq_float_thread *t, const nq_float_layer *layer,
+                                     const float *in, float *out, nq_error *err)
+{
+    if (!layer->phased)
+        return run_layer(t, layer, in, out, err);
+    nq_status status = run_layer(t, layer, in, t->packed, err);
+    if (status == NQ_OK)
+        nq_phases_spread(&layer->gradient, t->packed, out);
+    return status;
+}
+
 static nq_status layer_weight_gradient(nq_float_thread *t, const nq_float_layer *layer,
                                        const float *in, const float *gradient, float *weight,
                                        float *bias, nq_error *err)
@@ -357,7 +405,7 @@ const nq_float_backend nq_float_onednn = {
     .thread_free = thread_free,
     .thread_enter = thread_enter,
     .layer_forward = run_layer,
-    .layer_data_gradient = run_layer,
+    .layer_data_gradient = layer_data_gradient,
     .layer_weight_gradient = layer_weight_gradient,
     .add = nq_layer_add,
     .copy_channels = nq_layer_copy_channels,

@@ -81,8 +81,15 @@ dnnl_status_t nq_onednn_weight_plain(const nq_float_shape *shape, dnnl_memory_de
 typedef struct {
     dnnl_memory_desc_t in, out, weight, bias;
     const dnnl_memory_desc_t *maybe_bias;
-    dnnl_dims_t strides, pads;
+    dnnl_dims_t strides, pads, far_pads;
 } operands;
+
+/* At the far end of an axis: as at the near one, or what the output's size asks for beyond that. */
+static int far_pad(int in, int out, int kernel, int stride, int pad)
+{
+    int needed = (out - 1) * stride + kernel - in - pad;
+    return needed > pad ? needed : pad;
+}
 
 static dnnl_status_t describe_operands(const nq_float_shape *s, operands *o)
 {
@@ -95,6 +102,8 @@ static dnnl_status_t describe_operands(const nq_float_shape *s, operands *o)
     o->strides[0] = o->strides[1] = s->stride;
     o->pads[0] = s->pad_h;
     o->pads[1] = s->pad_w;
+    o->far_pads[0] = far_pad(s->in_height, s->out_height, s->kernel_h, s->stride, s->pad_h);
+    o->far_pads[1] = far_pad(s->in_width, s->out_width, s->kernel_w, s->stride, s->pad_w);
     dnnl_status_t status = weight_desc(s, true, &o->weight);
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_tag(&o->bias, 1, bias, dnnl_f32, dnnl_x);
@@ -122,15 +131,16 @@ static dnnl_status_t describe_conv(nq_float_pass pass, bool training, const oper
                                    dnnl_convolution_desc_t *op)
 {
     if (pass == NQ_PASS_DATA)
-        return dnnl_convolution_backward_data_desc_init(
-            op, dnnl_convolution_direct, &o->in, &o->weight, &o->out, o->strides, o->pads, o->pads);
+        return dnnl_convolution_backward_data_desc_init(op, dnnl_convolution_direct, &o->in,
+                                                        &o->weight, &o->out, o->strides, o->pads,
+                                                        o->far_pads);
     if (pass == NQ_PASS_WEIGHT)
         return dnnl_convolution_backward_weights_desc_init(op, dnnl_convolution_direct, &o->in,
                                                            &o->weight, o->maybe_bias, &o->out,
-                                                           o->strides, o->pads, o->pads);
+                                                           o->strides, o->pads, o->far_pads);
     return dnnl_convolution_forward_desc_init(
         op, training ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct,
-        &o->in, &o->weight, o->maybe_bias, &o->out, o->strides, o->pads, o->pads);
+        &o->in, &o->weight, o->maybe_bias, &o->out, o->strides, o->pads, o->far_pads);
 }
 
 /* hint: the forward description that a gradient's wants to see; NULL for the forward pass. */
