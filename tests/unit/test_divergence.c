@@ -69,7 +69,7 @@ static void write_file(const char *dir, const char *path)
     for (uint32_t i = 0; i < COUNT; i++) {
         for (int c = 0; c < CLASSES; c++)
             row[c] = value(i, c);
-        assert_ok(nq_journal_add(journal, i, &verdicts[i], row, &err), &err);
+        assert_ok(nq_journal_add(journal, i, 1, &verdicts[i], row, &err), &err);
     }
     assert_ok(nq_logits_write(path, journal, COUNT, CLASSES, &err), &err);
     nq_journal_close(journal);
