@@ -284,8 +284,6 @@ static nq_status check_needs_samples(const nq_spec *spec, nq_error *err)
         key = "weights.rounding: gptq";
     else if (spec->activations.range == NQ_RANGE_OUTPUT)
         key = "activations.range: output";
-    else if (spec->repair.equalize && spec->repair.equalize_by == NQ_EQUALIZE_ACTIVATIONS)
-        key = "repair.equalize_by: activations";
     else if (spec->repair.correct_stats)
         key = "repair.correct_stats: true";
     if (!key || spec->activations.source == NQ_SOURCE_DATA)

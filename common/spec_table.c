@@ -135,7 +135,7 @@ const nq_spec_field nq_spec_fields[] = {
     {"repair.equalize_by", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(equalize_bys, "weights"),
      "With repair.equalize: what is made equal. weights is cross-layer equalization of the weight "
      "ranges (DFQ, ICCV 2019); activations makes the channels of what is quantized alike, as "
-     "measured on the calibration samples.",
+     "measured on the calibration samples, or by batch norms where activations.source is bn.",
      MEMBER(repair.equalize_by)},
     {"repair.equalize_exponent", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(exponents, "auto"),
      "With repair.equalize_by activations: how far, 1 makes the channels that a dense convolution "
@@ -213,8 +213,11 @@ static const char *const w4a4[] = {FULL_RANGE, "weights.bits", "4",          "ac
 #define DATA_FREE FULL_RANGE, "activations.source", "bn", "calibrate.source", "none"
 static const char *const dfq[] = {DATA_FREE, "repair.equalize",     "true", "repair.absorb_bias",
                                   "true",    "repair.correct_bias", "true", NULL};
-static const char *const squant[] = {
-    DATA_FREE, "activations.range", "mse", "weights.rounding", "squant", NULL};
+static const char *const squant[] = {DATA_FREE,     "weights.rounding",
+                                     "squant",      "repair.equalize",
+                                     "true",        "repair.equalize_by",
+                                     "activations", "repair.correct_bias",
+                                     "true",        NULL};
 
 static const char *const zeroq[] = {FULL_RANGE, "calibrate.source",
                                     "distill",  "calibrate.loss",
@@ -256,7 +259,9 @@ const nq_preset nq_presets[] = {
      "ranges from batch norms alone (Nagel et al., ICCV 2019). No sample is drawn.",
      dfq},
     {"squant", NQ_JOB_QUANTIZE,
-     "SQuant's flips, ranges from batch norms alone (Guo et al., ICLR 2022). No sample is drawn.",
+     "SQuant's flips (Guo et al., ICLR 2022); ranges, equalized activations and bias correction "
+     "from "
+     "batch norms alone. No sample is drawn.",
      squant},
     {"zeroq", NQ_JOB_QUANTIZE,
      "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "

@@ -12,6 +12,7 @@
 #include "worker/quantize/correct_bias.h"
 #include "worker/quantize/equalize.h"
 #include "worker/quantize/equalize_activations.h"
+#include "worker/quantize/equalize_bn.h"
 #include "worker/quantize/layerwise.h"
 #include "worker/quantize/quantize.h"
 #include "worker/synthesize.h"
@@ -159,7 +160,9 @@ static nq_status equalize_by_activations(making *m, nq_error *err)
     double exponent = given > 0 ? nq_spec_choice("repair.equalize_exponent", given)
                       : m->spec->activations.bits < 6 ? 0.5
                                                       : 0;
-    return nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
+    return m->spec->activations.source == NQ_SOURCE_BN
+               ? nq_equalize_by_bn(&m->graph, exponent, err)
+               : nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
 }
 static nq_status (*const equalizers[])(making *m, nq_error *err) = {
     [NQ_EQUALIZE_WEIGHTS] = equalize_by_weights,
@@ -264,8 +267,9 @@ static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
     }
     status = find_ranges(m, err);
     nq_progress_stage(m->report, "quantize");
+    const nq_bn_moments *moments = spec->activations.source == NQ_SOURCE_BN ? &m->moments : NULL;
     if (status == NQ_OK)
-        status = nq_quantize(&m->graph, m->ranges, m->histograms, spec, model, err);
+        status = nq_quantize(&m->graph, m->ranges, m->histograms, moments, spec, model, err);
     if (status == NQ_OK && spec->repair.correct_bias)
         status = nq_correct_bias(&m->graph, &m->moments, model, err);
     return status;

@@ -209,7 +209,7 @@ static double quality(const nq_graph *graph, const char *settings)
             &err);
     } else {
         assert_ok(nq_ranges_observe(net, graph, samples, pool, NULL, NULL, ranges, &err), &err);
-        assert_ok(nq_quantize(graph, ranges, NULL, &spec, &model, &err), &err);
+        assert_ok(nq_quantize(graph, ranges, NULL, NULL, &spec, &model, &err), &err);
     }
     assert_ok(
         nq_layers_report(graph, net, ranges, samples, &model, pool, NULL, NULL, reports, &err),

@@ -257,7 +257,7 @@ static void the_baseline_is_eight_bits_without_tables(void **unused)
         nq_spec spec = spec_of(8, 8, 8);
         nq_qmodel m;
         spec.activations.qmax = 127;
-        assert_ok(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), &err);
+        assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
         for (int i = 0; i < n.graph.count; i++) {
             const nq_node *node = &n.graph.nodes[i];
             const nq_range *r = &n.ranges[nq_widths_source(&n.graph, i)];
@@ -283,7 +283,7 @@ static void four_bits_on_resnet18(void **unused)
     nq_spec spec = spec_of(4, 4, 8);
     nq_qmodel m;
     spec.weights.granularity = NQ_PER_CHANNEL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
     int narrow = 0, tables = 0;
     for (int i = 0; i < n.graph.count; i++) {
         const nq_qnode *q = &m.nodes[i];
@@ -313,7 +313,7 @@ static void four_bits_on_resnet18(void **unused)
     keep(&spec, "first");
     keep(&spec, "last");
     keep(&spec, "layer1.0.conv2");
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
     assert_int_equal(find(&n, &m, "conv1")->weight_bits, 8);
     assert_int_equal(find(&n, &m, "fc")->weight_bits, 8);
     assert_false(find(&n, &m, "fc")->has_table);
@@ -332,7 +332,7 @@ static void per_channel_weights_have_each_their_scale(void **unused)
     nq_spec spec = spec_of(5, 8, 8);
     nq_qmodel m;
     spec.weights.granularity = NQ_PER_CHANNEL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
     int checked = 0;
     for (int i = 0; i < n.graph.count; i++) {
         const nq_node *node = &n.graph.nodes[i];
@@ -363,7 +363,7 @@ static void a_missing_bias_stays_missing(void **unused)
     int conv1 = nq_graph_find(&n.graph, "conv1");
     free(n.graph.nodes[conv1].bias);
     n.graph.nodes[conv1].bias = NULL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
     assert_null(m.nodes[conv1].bias);
     assert_non_null(find(&n, &m, "fc")->bias);
     nq_qmodel_free(&m);
@@ -381,8 +381,8 @@ static void ranges_that_are_none_are_refused_by_name(void **unused)
         nq_error err = {0};
         nq_qmodel m;
         n.ranges[nq_graph_find(&n.graph, "layer1.0.conv1")] = wrong[i];
-        assert_refused(nq_quantize(&n.graph, n.ranges, NULL, &spec, &m, &err), NQ_ERR_INPUT, &err,
-                       "layer1.0.conv1");
+        assert_refused(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), NQ_ERR_INPUT,
+                       &err, "layer1.0.conv1");
         assert_null(m.nodes);
     }
     network_free(&n);

@@ -206,8 +206,6 @@ static void contradictions(void **state)
          "calibrate.file: is read only with"},
         {"{\"model\":\"m\",\"preset\":\"dfq\",\"calibrate\":{\"source\":\"uniform\"}}",
          "activations.source: bn draws no sample, but calibrate.source is uniform"},
-        {"{\"model\":\"m\",\"preset\":\"dfq\",\"repair\":{\"equalize_by\":\"activations\"}}",
-         "repair.equalize_by: activations needs samples"},
         {"{\"model\":\"m\",\"preset\":\"dfq\",\"weights\":{\"rounding\":\"gptq\"}}",
          "weights.rounding: gptq needs samples"},
         {"{\"model\":\"m\",\"preset\":\"squant\",\"activations\":{\"range\":\"output\"}}",

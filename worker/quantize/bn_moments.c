@@ -28,9 +28,10 @@ static nq_status of_conv(const nq_graph *graph, const nq_node *node, nq_normal *
 static nq_status of_linear(const nq_node *node, const nq_normal *from, int inputs, nq_normal *to,
                            nq_error *err)
 {
-    double *mean = malloc((size_t)inputs * 2 * sizeof *mean), *variance = mean + inputs;
+    double *mean = malloc((size_t)inputs * 2 * sizeof *mean);
     if (!mean)
         return nq_fail_nomem(err, node->name, (size_t)inputs * 2 * sizeof *mean);
+    double *variance = mean + inputs;
     for (int i = 0; i < inputs; i++) {
         mean[i] = nq_normal_mean(from[i]);
         variance[i] = nq_normal_variance(from[i]);

@@ -5,11 +5,16 @@
 
 #define UNIT 0x1p40 /* of a histogram's counts: all of a node's values */
 
-static nq_range of_channels(const nq_normal *channel, int count)
+int nq_bn_sigmas(int bits)
+{
+    return bits > 5 ? bits - 2 : 3;
+}
+
+static nq_range of_channels(const nq_normal *channel, int count, int sigmas)
 {
     double low = INFINITY, high = -INFINITY;
     for (int c = 0; c < count; c++) {
-        double reach = NQ_BN_SIGMAS * channel[c].sd, floor = channel[c].clipped ? 0 : -INFINITY;
+        double reach = sigmas * channel[c].sd, floor = channel[c].clipped ? 0 : -INFINITY;
         low = fmin(low, fmax(channel[c].mean - reach, floor));
         high = fmax(high, fmax(channel[c].mean + reach, floor));
     }
@@ -45,13 +50,16 @@ static nq_range of_linear(const nq_node *node, const nq_normal *features, int in
     return (nq_range){.low = (float)low, .high = (float)high};
 }
 
-/* Phi on a grid: a histogram asks for it thousands of times a channel. */
-enum { STEPS = 64, REACH = 7, POINTS = 2 * STEPS * REACH + 2 };
+/* The distribution function of a Laplace distribution with mean 0 and variance 1, on a grid: a
+ * histogram asks for it thousands of times a channel. */
+enum { STEPS = 64, REACH = 16, POINTS = 2 * STEPS * REACH + 2 };
 
 static void fill_table(double table[POINTS])
 {
-    for (int i = 0; i < POINTS; i++)
-        table[i] = nq_normal_cdf((double)i / STEPS - REACH);
+    for (int i = 0; i < POINTS; i++) {
+        double z = (double)i / STEPS - REACH, tail = nq_portable_exp(-M_SQRT2 * fabs(z)) / 2;
+        table[i] = z < 0 ? tail : 1 - tail;
+    }
 }
 
 static double look_up(const double table[POINTS], double z)
@@ -96,6 +104,15 @@ static void count_node(const nq_node *node, const nq_normal *channel, nq_range r
                                                 : (uint64_t)(mass[i] / node->channels * UNIT + 0.5);
 }
 
+nq_range nq_bn_range(const nq_graph *graph, const nq_bn_moments *moments, int node, nq_range whole,
+                     int bits)
+{
+    const nq_node *n = &graph->nodes[node];
+    return n->op == NQ_OP_INPUT || n->op == NQ_OP_LINEAR
+               ? whole
+               : of_channels(moments->channel[node], n->channels, nq_bn_sigmas(bits));
+}
+
 nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
                        nq_range *ranges, uint64_t *histograms, nq_error *err)
 {
@@ -107,7 +124,7 @@ nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_r
             ranges[i] = of_linear(node, moments->channel[node->input[0]],
                                   nq_node_in_channels(graph, node, 0));
         else
-            ranges[i] = of_channels(moments->channel[i], node->channels);
+            ranges[i] = of_channels(moments->channel[i], node->channels, nq_bn_sigmas(8));
     }
     if (!histograms)
         return NQ_OK;

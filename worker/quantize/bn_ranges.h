@@ -6,11 +6,12 @@
 #include "worker/quantize/bn_moments.h"
 #include "worker/quantize/ranges.h"
 
-/* Standard deviations on either side of a channel's mean (Nagel et al., ICCV 2019, section 5). */
-#define NQ_BN_SIGMAS 6
+/* Standard deviations on either side of a channel's mean that a range holds: 6 at 8 bits (Nagel et
+ * al., ICCV 2019, section 5); below, where steps are wide, as many fewer as bits, at least 3. */
+int nq_bn_sigmas(int bits);
 
 /*
- * Fills ranges[graph->count]: from the least to the largest mean -/+ NQ_BN_SIGMAS sd of a node's
+ * Fills ranges[graph->count]: from the least to the largest mean -/+ 6 sd of a node's
  * channels, nothing below 0 where a channel is clipped there. `input` is the range of normalised
  * pixels, node 0's. Layers that compute logits (LINEAR) are no sums of independent terms on real
  * images: an image of class k has the features that speak for k all at once. Pooled features behind
@@ -21,10 +22,16 @@
  *
  * histograms, where not NULL, u64 [graph->count][NQ_HISTOGRAM_BINS]: the expected shares of the
  * bins, in units of 2^-40 of a node's values; all alike for LINEAR, of whose distribution only the
- * ends are known.
+ * ends are known. Their tails are a Laplace distribution's of the same mean and variance: what
+ * ranges depend on is rarer in a normal distribution than in networks.
  */
 nq_status nq_bn_ranges(const nq_graph *graph, const nq_bn_moments *moments, nq_range input,
                        nq_range *ranges, uint64_t *histograms, nq_error *err);
+
+/* The same of one node at `bits`, nq_bn_sigmas(bits) deviations wide; of an image or of logits it
+ * is `whole`, what nq_bn_ranges() gave, whatever the bits. */
+nq_range nq_bn_range(const nq_graph *graph, const nq_bn_moments *moments, int node, nq_range whole,
+                     int bits);
 
 /*
  * Ranges that were observed on images which are no photographs: node 0 gets `input`, whatever

@@ -13,7 +13,7 @@
  */
 typedef struct {
     nq_graph *graph;
-    nq_channel_moments **moments;
+    const nq_channel_view *view;
     size_t slots;
     size_t *first;  /* [graph->count] */
     size_t *parent; /* union-find */
@@ -109,7 +109,7 @@ static void choose_shifts(equalization *e)
         for (int c = 0; c < n->channels; c++) {
             double *shift = &e->shift[e->first[i] + (size_t)c];
             if (own)
-                *shift = e->moments[i][c].power[0];
+                *shift = e->view->mean(e->view->of, i, c);
             else if (n->op == NQ_OP_ADD)
                 *shift = e->shift[origin(e, n, 0, c)] + e->shift[origin(e, n, 1, c)];
             else if (weightless(n))
@@ -118,13 +118,10 @@ static void choose_shifts(equalization *e)
     }
 }
 
-/* The fourth root of the fourth moment about the shift. */
-static double spread_of(const nq_channel_moments *m, double about)
+static double spread_at(const equalization *e, int node, int c)
 {
-    const double *p = m->power;
-    double fourth = p[3] - 4 * about * p[2] + 6 * about * about * p[1] -
-                    4 * about * about * about * p[0] + about * about * about * about;
-    return sqrt(sqrt(fmax(fourth, 1e-30)));
+    double about = e->shift[e->first[node] + (size_t)c];
+    return e->view->spread(e->view->of, node, c, about);
 }
 
 static void add_wishes(equalization *e, const nq_node *reader, double exponent)
@@ -132,12 +129,11 @@ static void add_wishes(equalization *e, const nq_node *reader, double exponent)
     int from = reader->input[0], channels = e->graph->nodes[from].channels, alive = 0;
     double largest = 0, mean = 0, bound = log(FACTOR_MAX);
     for (int c = 0; c < channels; c++)
-        largest =
-            fmax(largest, spread_of(&e->moments[from][c], e->shift[e->first[from] + (size_t)c]));
+        largest = fmax(largest, spread_at(e, from, c));
     for (int pass = 0; pass < 2; pass++)
         for (int c = 0; c < channels; c++) {
             size_t slot = e->first[from] + (size_t)c;
-            double spread = spread_of(&e->moments[from][c], e->shift[slot]);
+            double spread = spread_at(e, from, c);
             if (pass == 0 && spread > ALIVE * largest) {
                 mean += log(spread);
                 alive++;
@@ -225,21 +221,17 @@ static nq_status allocate(equalization *e, nq_error *err)
     return NQ_OK;
 }
 
-nq_status nq_equalize_activations(nq_graph *graph, nq_samples *samples, double exponent,
-                                  nq_pool *pool, nq_error *err)
+nq_status nq_equalize_channels(nq_graph *graph, const nq_channel_view *view, double exponent,
+                               nq_error *err)
 {
-    equalization e = {.graph = graph};
+    equalization e = {.graph = graph, .view = view};
     nq_status status = allocate(&e, err);
-    if (status == NQ_OK)
-        status =
-            nq_channel_moments_collect(graph, samples, NQ_EQUALIZE_SAMPLES, pool, &e.moments, err);
     if (status == NQ_OK) {
         tie_channels(&e);
         choose_shifts(&e);
         choose_factors(&e, exponent);
         change_graph(&e);
     }
-    free(e.moments);
     free(e.first);
     free(e.parent);
     free(e.fixed);
@@ -247,5 +239,36 @@ nq_status nq_equalize_activations(nq_graph *graph, nq_samples *samples, double e
     free(e.wishes);
     free(e.shift);
     free(e.factor);
+    return status;
+}
+
+/* ---- what samples say ---- */
+
+static double measured_mean(const void *of, int node, int channel)
+{
+    nq_channel_moments *const *moments = of;
+    return moments[node][channel].power[0];
+}
+
+/* The fourth root of the fourth moment about `about`. */
+static double measured_spread(const void *of, int node, int channel, double about)
+{
+    nq_channel_moments *const *moments = of;
+    const double *p = moments[node][channel].power;
+    double fourth = p[3] - 4 * about * p[2] + 6 * about * about * p[1] -
+                    4 * about * about * about * p[0] + about * about * about * about;
+    return sqrt(sqrt(fmax(fourth, 1e-30)));
+}
+
+nq_status nq_equalize_activations(nq_graph *graph, nq_samples *samples, double exponent,
+                                  nq_pool *pool, nq_error *err)
+{
+    nq_channel_moments **moments = NULL;
+    nq_status status =
+        nq_channel_moments_collect(graph, samples, NQ_EQUALIZE_SAMPLES, pool, &moments, err);
+    nq_channel_view view = {.of = moments, .mean = measured_mean, .spread = measured_spread};
+    if (status == NQ_OK)
+        status = nq_equalize_channels(graph, &view, exponent, err);
+    free(moments);
     return status;
 }

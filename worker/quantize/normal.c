@@ -4,8 +4,7 @@
 
 #define FAR 8.5 /* beyond, both tails are below 1e-16 */
 
-/* exp(x) for -40 < x <= 0: a Taylor series of x / 64, squared six times. */
-static double exponential(double x)
+double nq_portable_exp(double x)
 {
     double t = x / 64, sum = 1;
     for (int k = 14; k >= 1; k--)
@@ -18,7 +17,7 @@ static double exponential(double x)
 double nq_normal_density(double z)
 {
     const double peak = 0.39894228040143267794; /* 1 / sqrt(2 pi) */
-    return fabs(z) > FAR ? 0 : peak * exponential(-z * z / 2);
+    return fabs(z) > FAR ? 0 : peak * nq_portable_exp(-z * z / 2);
 }
 
 /* Phi(z) = 1/2 + phi(z) (z + z^3 / 3 + z^5 / (3 5) + ...): Marsaglia, "Evaluating the normal

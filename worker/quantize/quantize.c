@@ -1,4 +1,5 @@
 #include "worker/quantize/quantize.h"
+#include "worker/quantize/bn_ranges.h"
 #include "worker/quantize/range_search.h"
 #include "worker/quantize/rounding.h"
 #include "worker/quantize/widths.h"
@@ -30,8 +31,10 @@ nq_qparams nq_affine_params(float low, float high, int scale_qmax, int clamp_qma
 
 /* What was observed, and how the spec wants it used. */
 typedef struct {
+    const nq_graph *graph;
     const nq_range *ranges;
     const uint64_t *histograms;
+    const nq_bn_moments *moments;
     const nq_spec *spec;
 } observed;
 
@@ -41,6 +44,8 @@ static nq_qparams params_at(const observed *seen, int node, int bits)
     const uint64_t *histogram =
         seen->histograms ? seen->histograms + (size_t)node * NQ_HISTOGRAM_BINS : NULL;
     nq_range range = nq_range_choose(seen->spec, seen->ranges[node], histogram, bits);
+    if (seen->moments && seen->spec->activations.range == NQ_RANGE_MINMAX)
+        range = nq_bn_range(seen->graph, seen->moments, node, range, bits);
     return nq_affine_params(range.low, range.high, bits == 8 ? seen->spec->activations.qmax : end,
                             end);
 }
@@ -118,9 +123,14 @@ static nq_status fill_model(const nq_graph *graph, const observed *seen, const n
 }
 
 nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
-                      const nq_spec *spec, nq_qmodel *model, nq_error *err)
+                      const nq_bn_moments *moments, const nq_spec *spec, nq_qmodel *model,
+                      nq_error *err)
 {
-    observed seen = {.ranges = ranges, .histograms = histograms, .spec = spec};
+    observed seen = {.graph = graph,
+                     .ranges = ranges,
+                     .histograms = histograms,
+                     .moments = moments,
+                     .spec = spec};
     nq_width *widths = NULL;
     nq_status status = nq_qmodel_create(graph->arch, graph->classes, model, err);
     if (status != NQ_OK)

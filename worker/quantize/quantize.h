@@ -4,6 +4,7 @@
 
 #include "common/spec.h"
 #include "worker/integer/qmodel.h"
+#include "worker/quantize/bn_moments.h"
 #include "worker/quantize/ranges.h"
 
 /* Affine parameters of [low, high], float32 arithmetic in the order of PyTorch's MinMaxObserver:
@@ -36,9 +37,12 @@ nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spe
  * 2^b - 1. A layer that reads its input narrower than it is stored gets a table, whose parameters
  * come from the same observed range. Layer names of keep_8bit that the graph does not have, and
  * ranges that are not finite, are NQ_ERR_INPUT. The caller frees the model; on failure it is empty.
- * histograms (nq_histograms_observe) may be NULL where spec->activations.range is minmax.
+ * histograms (nq_histograms_observe) may be NULL where spec->activations.range is minmax. moments:
+ * what the ranges come from where that is batch norms (nq_bn_ranges), so that minmax asks again for
+ * tensors of fewer bits; else NULL.
  */
 nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
-                      const nq_spec *spec, nq_qmodel *model, nq_error *err);
+                      const nq_bn_moments *moments, const nq_spec *spec, nq_qmodel *model,
+                      nq_error *err);
 
 #endif
