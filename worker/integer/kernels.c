@@ -16,10 +16,7 @@ extern const nq_kernels nq_kernels_amx __attribute__((weak));
 static const nq_kernels *const tables[] = {
     &nq_kernels_c,
 #ifdef __x86_64__
-    &nq_kernels_avx2,
-    &nq_kernels_avxvnni,
-    &nq_kernels_avx512vnni,
-    &nq_kernels_amx,
+    &nq_kernels_avx2, &nq_kernels_avxvnni, &nq_kernels_avx512vnni, &nq_kernels_amx,
 #endif
 };
 #define TABLES (sizeof tables / sizeof tables[0])
