@@ -13,6 +13,11 @@
 #define CHANNELS_0  6
 #define CHANNELS_1  7
 
+enum {
+    SUMS_STEP = sizeof(int32_t[NQ_BLOCK]), /* from a position's sums to the next one's */
+    CHANNELS_STEP = 4 * NQ_BLOCK           /* from four bytes' weights to the next four's */
+};
+
 typedef struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t bytes[16];
@@ -37,19 +42,19 @@ void nq_tiles_release(void)
     _tile_release();
 }
 
+/* ---- requantization ---- */
+
 /* What a block's sums become, in registers: two vectors of channels. */
 typedef struct {
     __m512 bias[2], bias_factor[2], multiplier[2];
     nq_bounds to;
-    __mmask32 kept;
-    int whole;
+    int channels;
 } finisher;
 
-static inline finisher finisher_of(const nq_tile_channels *channels, const nq_output *to)
+NQ_INLINE finisher finisher_of(const nq_tile_channels *channels, const nq_output *to)
 {
     const nq_dense_block *b = channels->block;
-    finisher f = {.to = nq_bounds_of(to), .whole = channels->channels == NQ_BLOCK};
-    f.kept = f.whole ? 0xffffffffu : (1u << channels->channels) - 1;
+    finisher f = {.to = nq_bounds_of(to), .channels = channels->channels};
     for (int i = 0; i < 2; i++) {
         f.bias[i] = _mm512_load_ps(b->bias + NQ_TILE * i);
         f.bias_factor[i] = _mm512_load_ps(b->bias_factor + NQ_TILE * i);
@@ -58,110 +63,185 @@ static inline finisher finisher_of(const nq_tile_channels *channels, const nq_ou
     return f;
 }
 
-static inline __m512 requantize(const finisher *f, const int32_t *sum, int i)
+NQ_INLINE __m512 scale(const finisher *f, const nq_tile_result *r, int pixel, int i)
 {
-    __m512 acc = _mm512_cvtepi32_ps(_mm512_load_si512(sum + NQ_TILE * i));
+    const int32_t *sums = r->sums->of[r->pixels->position[pixel]];
+    __m512 acc = _mm512_cvtepi32_ps(_mm512_load_si512(sums + NQ_TILE * i));
     return _mm512_mul_ps(_mm512_fmadd_ps(f->bias[i], f->bias_factor[i], acc), f->multiplier[i]);
 }
 
-/* Two pixels, or one twice. */
-static inline __attribute__((always_inline)) void finish_pair(const finisher *f,
-                                                              const nq_tile_sums *s, int i)
+NQ_INLINE __m512i to_bytes(const finisher *f, const __m512 r[4], bool fits)
 {
-    const int j = i + 1 < s->count ? i + 1 : i;
-    const int32_t *one = s->sum[s->position[i]], *two = s->sum[s->position[j]];
-    __m512i bytes = nq_to_bytes((__m512[]){requantize(f, one, 0), requantize(f, one, 1),
-                                           requantize(f, two, 0), requantize(f, two, 1)},
-                                &f->to);
-    bytes = _mm512_permutexvar_epi32(
+    __m512i bytes = fits ? nq_to_bytes_within(r, &f->to) : nq_to_bytes(r, &f->to);
+    return _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
-    const __m256i first = _mm512_castsi512_si256(bytes);
-    const __m256i second = _mm512_extracti64x4_epi64(bytes, 1);
-    if (f->whole) {
-        _mm256_storeu_si256((__m256i *)s->out[i], first);
-        _mm256_storeu_si256((__m256i *)s->out[j], second);
+}
+
+/* Two pixels of more than 16 channels. */
+NQ_INLINE void finish_two(const finisher *f, const nq_tile_result *r, int i, bool fits)
+{
+    const __m512i bytes = to_bytes(f,
+                                   (__m512[]){scale(f, r, i, 0), scale(f, r, i, 1),
+                                              scale(f, r, i + 1, 0), scale(f, r, i + 1, 1)},
+                                   fits);
+    const __m256i one = _mm512_castsi512_si256(bytes), two = _mm512_extracti64x4_epi64(bytes, 1);
+    if (f->channels == NQ_BLOCK) {
+        _mm256_storeu_si256((__m256i *)r->pixels->out[i], one);
+        _mm256_storeu_si256((__m256i *)r->pixels->out[i + 1], two);
     } else {
-        _mm256_mask_storeu_epi8(s->out[i], f->kept, first);
-        _mm256_mask_storeu_epi8(s->out[j], f->kept, second);
+        const __mmask32 kept = (1u << f->channels) - 1;
+        _mm256_mask_storeu_epi8(r->pixels->out[i], kept, one);
+        _mm256_mask_storeu_epi8(r->pixels->out[i + 1], kept, two);
     }
 }
 
-void nq_tiles_finish(nq_tile_sums *s, const nq_output *to)
+/* Four pixels of up to 16 channels. */
+NQ_INLINE void finish_four(const finisher *f, const nq_tile_result *r, int i, bool fits)
 {
-    if (s->count == 0)
-        return;
-    const finisher f = finisher_of(&s->channels, to);
-    for (int i = 0; i < s->count; i += 2)
-        finish_pair(&f, s, i);
-    s->count = 0;
+    const __m512i bytes = to_bytes(f,
+                                   (__m512[]){scale(f, r, i, 0), scale(f, r, i + 1, 0),
+                                              scale(f, r, i + 2, 0), scale(f, r, i + 3, 0)},
+                                   fits);
+    const __mmask16 kept = (__mmask16)((1u << f->channels) - 1);
+    _mm_mask_storeu_epi8(r->pixels->out[i], kept, _mm512_castsi512_si128(bytes));
+    _mm_mask_storeu_epi8(r->pixels->out[i + 1], kept, _mm512_extracti32x4_epi32(bytes, 1));
+    _mm_mask_storeu_epi8(r->pixels->out[i + 2], kept, _mm512_extracti32x4_epi32(bytes, 2));
+    _mm_mask_storeu_epi8(r->pixels->out[i + 3], kept, _mm512_extracti32x4_epi32(bytes, 3));
 }
 
-/* Pixels of the sums before, spread evenly over the slots between tile instructions: those take
- * long, and the CPU looks only a few hundred instructions ahead. */
+void nq_tiles_requantize(const nq_tile_result *r, const nq_output *to)
+{
+    const finisher f = finisher_of(&r->channels, to);
+    const int count = r->pixels->count;
+    if (f.channels <= NQ_TILE)
+        for (int i = 0; i < count; i += 4)
+            finish_four(&f, r, i, r->channels.block->fits);
+    else if (r->channels.block->fits)
+        for (int i = 0; i < count; i += 2)
+            finish_two(&f, r, i, true);
+    else
+        for (int i = 0; i < count; i += 2)
+            finish_two(&f, r, i, false);
+}
+
+/* ---- multiplication ---- */
+
+/* Pairs of pixels of the result before, spread evenly over the slots between tile instructions:
+ * those take long, and the CPU looks only a few hundred instructions ahead. */
 typedef struct {
     finisher f;
-    const nq_tile_sums *sums;
-    int pairs, slots, credit, done;
+    const nq_tile_result *result;
+    int pairs, slots, credit, next;
 } meanwhile;
 
-static inline __attribute__((always_inline)) void slot(meanwhile *m)
+NQ_INLINE void slot(meanwhile *m)
 {
     m->credit += m->pairs;
-    for (; m->credit >= m->slots; m->credit -= m->slots, m->done += 2)
-        finish_pair(&m->f, m->sums, m->done);
+    for (; m->credit >= m->slots; m->credit -= m->slots, m->next += 2)
+        finish_two(&m->f, m->result, m->next, true);
+}
+
+NQ_INLINE void multiply(const nq_tile_input *input, const nq_tile_channels *channels,
+                        const uint8_t *const in[2], nq_tile_sums *sums, meanwhile *m,
+                        const int wide, const int two)
+{
+    const int32_t *start = channels->block->whole.of[0];
+    const int8_t *weight = channels->weight;
+    const ptrdiff_t step = input->step;
+    const ptrdiff_t weight_bytes = input->chunk_bytes * NQ_BLOCK;
+    /* a step of 0: all positions start alike */
+    _tile_loadd(SUMS_00, start, 0);
+    if (wide)
+        _tile_loadd(SUMS_01, start + NQ_TILE, 0);
+    if (two)
+        _tile_loadd(SUMS_10, start, 0);
+    if (wide && two)
+        _tile_loadd(SUMS_11, start + NQ_TILE, 0);
+    for (int i = 0; i < input->chunks; i++, weight += weight_bytes) {
+        const ptrdiff_t at = input->offset[i];
+        _tile_loadd(CHANNELS_0, weight, CHANNELS_STEP);
+        _tile_loadd(POSITIONS_0, in[0] + at, step);
+        _tile_dpbusd(SUMS_00, POSITIONS_0, CHANNELS_0);
+        slot(m);
+        if (wide) {
+            _tile_loadd(CHANNELS_1, weight + NQ_TILE_BYTES, CHANNELS_STEP);
+            _tile_dpbusd(SUMS_01, POSITIONS_0, CHANNELS_1);
+        }
+        slot(m);
+        if (two) {
+            _tile_loadd(POSITIONS_1, in[1] + at, step);
+            _tile_dpbusd(SUMS_10, POSITIONS_1, CHANNELS_0);
+        }
+        slot(m);
+        if (wide && two)
+            _tile_dpbusd(SUMS_11, POSITIONS_1, CHANNELS_1);
+        slot(m);
+    }
+    _tile_stored(SUMS_00, sums->of, SUMS_STEP);
+    slot(m);
+    if (wide)
+        _tile_stored(SUMS_01, sums->of[0] + NQ_TILE, SUMS_STEP);
+    slot(m);
+    if (two)
+        _tile_stored(SUMS_10, sums->of[NQ_TILE], SUMS_STEP);
+    slot(m);
+    if (wide && two)
+        _tile_stored(SUMS_11, sums->of[NQ_TILE] + NQ_TILE, SUMS_STEP);
+    slot(m);
 }
 
 void nq_tiles_multiply(const nq_tile_input *input, const nq_tile_channels *channels,
-                       const uint8_t *const in[2], int tiles, nq_tile_sums *sums,
-                       nq_tile_sums *before, const nq_output *to)
+                       const uint8_t *const in[2], nq_tile_sums *sums, const nq_tile_result *before,
+                       const nq_output *to)
 {
-    meanwhile m = {.f = finisher_of(&before->channels, to),
-                   .sums = before,
-                   .pairs = (before->count + 1) / 2,
-                   .slots = 4 * input->rows * input->chunks + 4};
+    const int wide = channels->channels > NQ_TILE;
+    meanwhile m = {.slots = 4 * input->chunks + 4};
+    if (before && before->channels.block->fits && before->channels.channels > NQ_TILE) {
+        m.f = finisher_of(&before->channels, to);
+        m.result = before;
+        m.pairs = (before->pixels->count + 1) / 2;
+    } else if (before) {
+        nq_tiles_requantize(before, to);
+    }
+    if (wide && in[1])
+        multiply(input, channels, in, sums, &m, 1, 1);
+    else if (wide)
+        multiply(input, channels, in, sums, &m, 1, 0);
+    else
+        multiply(input, channels, in, sums, &m, 0, in[1] != NULL);
+}
+
+/* Two sets of sums in turn, so that one is stored while the other is multiplied. */
+#define ONCE(one, two, positions, tile)                                                            \
+    _tile_loadd(one, start, 0);                                                                    \
+    _tile_loadd(two, start + NQ_TILE, 0);                                                          \
+    _tile_loadd(positions, in + (tile)*NQ_TILE * step, step);                                      \
+    _tile_dpbusd(one, positions, CHANNELS_0);                                                      \
+    _tile_dpbusd(two, positions, CHANNELS_1)
+#define STORE(one, two, tile)                                                                      \
+    _tile_stored(one, sum[(tile)*NQ_TILE], SUMS_STEP);                                             \
+    _tile_stored(two, sum[(tile)*NQ_TILE] + NQ_TILE, SUMS_STEP)
+
+void nq_tiles_multiply_once(const nq_tile_input *input, const nq_tile_channels *channels,
+                            const uint8_t *in, int tiles, nq_tile_sums *sums)
+{
     const int32_t *start = channels->block->whole.of[0];
-    const int8_t *weight = channels->weight;
-    const ptrdiff_t step = input->step, channel_step = 4 * NQ_BLOCK;
-    const int wide = channels->channels > NQ_TILE, two = tiles == 2;
-    /* a step of 0: all positions start alike */
-    _tile_loadd(SUMS_00, start, 0);
-    _tile_loadd(SUMS_01, start + 16, 0);
-    _tile_loadd(SUMS_10, start, 0);
-    _tile_loadd(SUMS_11, start + 16, 0);
-    for (int row = 0; row < input->rows; row++)
-        for (int chunk = 0; chunk < input->chunks; chunk++) {
-            const ptrdiff_t at = row * input->row_step + chunk * input->chunk_bytes;
-            _tile_loadd(CHANNELS_0, weight, channel_step);
-            _tile_loadd(POSITIONS_0, in[0] + at, step);
-            _tile_dpbusd(SUMS_00, POSITIONS_0, CHANNELS_0);
-            slot(&m);
-            if (wide) {
-                _tile_loadd(CHANNELS_1, weight + NQ_TILE_BYTES, channel_step);
-                _tile_dpbusd(SUMS_01, POSITIONS_0, CHANNELS_1);
-            }
-            slot(&m);
-            if (two) {
-                _tile_loadd(POSITIONS_1, in[1] + at, step);
-                _tile_dpbusd(SUMS_10, POSITIONS_1, CHANNELS_0);
-            }
-            slot(&m);
-            if (wide && two)
-                _tile_dpbusd(SUMS_11, POSITIONS_1, CHANNELS_1);
-            slot(&m);
-            weight += input->chunk_bytes * NQ_BLOCK;
-        }
-    _tile_stored(SUMS_00, sums->sum, sizeof sums->sum[0]);
-    slot(&m);
-    if (wide)
-        _tile_stored(SUMS_01, &sums->sum[0][16], sizeof sums->sum[0]);
-    slot(&m);
-    if (two)
-        _tile_stored(SUMS_10, &sums->sum[NQ_TILE], sizeof sums->sum[0]);
-    slot(&m);
-    if (wide && two)
-        _tile_stored(SUMS_11, &sums->sum[NQ_TILE][16], sizeof sums->sum[0]);
-    slot(&m);
-    sums->channels = *channels;
-    before->count = 0;
+    const ptrdiff_t step = input->step;
+    int32_t(*sum)[NQ_BLOCK] = sums->of;
+    _tile_loadd(CHANNELS_0, channels->weight, CHANNELS_STEP);
+    _tile_loadd(CHANNELS_1, channels->weight + NQ_TILE_BYTES, CHANNELS_STEP);
+    ONCE(SUMS_00, SUMS_01, POSITIONS_0, 0);
+    int i = 0; /* the tile whose sums are in registers */
+    for (; i + 2 < tiles; i += 2) {
+        ONCE(SUMS_10, SUMS_11, POSITIONS_1, i + 1);
+        STORE(SUMS_00, SUMS_01, i);
+        ONCE(SUMS_00, SUMS_01, POSITIONS_0, i + 2);
+        STORE(SUMS_10, SUMS_11, i + 1);
+    }
+    if (i + 1 < tiles) {
+        ONCE(SUMS_10, SUMS_11, POSITIONS_1, i + 1);
+        STORE(SUMS_10, SUMS_11, i + 1);
+    }
+    STORE(SUMS_00, SUMS_01, i);
 }
 #endif
