@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define ROOM_ASKED_EVERY 64 /* records, between two looks at limit and disk */
+#define LET_GO_TOGETHER  32 /* records */
 
 static const char magic[8] = "NQCROPS\n";
 
@@ -32,9 +33,9 @@ struct nq_crop_cache {
     uint32_t records;
     const uint8_t *map;
     uint64_t map_bytes, data;
-    pthread_mutex_t lock; /* of room, full and their failure */
+    pthread_mutex_t lock; /* of room, and of the change of full */
     uint64_t room;        /* records that may be stored before the disk is asked again */
-    bool full;
+    atomic_bool full;
     atomic_uint_fast64_t read, absent, stale, damaged, stored;
 };
 
@@ -251,11 +252,16 @@ void nq_crop_cache_close(nq_crop_cache *c)
 
 /* ---- records ---- */
 
-/* The pages go back to the page cache, so that the process does not seem to grow with the file. */
-static void let_go(const uint8_t *crop)
+/* The pages of the records up to this one go back to the page cache, so that the process does not
+ * seem to grow with the file. By windows, since each time all threads' CPUs are told. */
+static void let_go(const nq_crop_cache *c, uint32_t record)
 {
-    uintptr_t begin = (uintptr_t)crop & ~(uintptr_t)(NQ_CROP_PAGE - 1);
-    madvise((void *)begin, (uintptr_t)crop + NQ_CACHED_CROP - begin, MADV_DONTNEED);
+    if (record % LET_GO_TOGETHER != LET_GO_TOGETHER - 1)
+        return;
+    uint64_t begin = c->data + (uint64_t)(record + 1 - LET_GO_TOGETHER) * NQ_CACHED_CROP;
+    uint64_t end = c->data + (uint64_t)(record + 1) * NQ_CACHED_CROP;
+    begin = begin / NQ_CROP_PAGE * NQ_CROP_PAGE;
+    madvise((void *)(c->map + begin), end - begin, MADV_DONTNEED);
 }
 
 bool nq_crop_cache_has(const nq_crop_cache *c, uint32_t record, uint64_t identity)
@@ -273,7 +279,7 @@ bool nq_crop_cache_read(nq_crop_cache *c, uint32_t record, uint64_t identity, ui
         uint32_t crc[NQ_CHECKSUM_LANES];
         const uint8_t *from = c->map + c->data + (uint64_t)record * NQ_CACHED_CROP;
         nq_checksum_copy(crop, from, NQ_CACHED_CROP, crc);
-        let_go(from);
+        let_go(c, record);
         if (memcmp(crc, entry.crop, sizeof crc) != 0)
             state = NQ_CROP_DAMAGED;
     }
