@@ -1,5 +1,4 @@
 #include "worker/integer/dense_block.h"
-#include <math.h>
 #include <string.h>
 
 int nq_dense_blocks(const nq_window *w)
@@ -22,7 +21,6 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
     nq_dense_start *start = (nq_dense_start *)(block + 1);
     int8_t *to = (int8_t *)(start + w->kernel_h);
     const int depth = w->kernel_w * w->in_c;
-    float most = 0;
     for (int ky = 0; ky < w->kernel_h; ky++, weight += depth) {
         int32_t sum = 0, first = 0, last = 0;
         for (int i = 0; i < depth; i++) {
@@ -30,7 +28,6 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
             sum += weight[i];
             first += i < w->in_c ? weight[i] : 0;
             last += i >= depth - w->in_c ? weight[i] : 0;
-            most += 255.0f * fabsf((float)weight[i]);
         }
         to += (size_t)row_quads * 4 * NQ_BLOCK;
         const int32_t sums[3] = {sum, sum - first, sum - last};
@@ -39,8 +36,6 @@ static void pack_channel(const nq_conv *op, const int8_t *weight, int row_quads,
             block->whole.of[k][lane] += -op->in_zero * sums[k];
         }
     }
-    most += fabsf(block->bias[lane] * block->bias_factor[lane]);
-    block->fits &= most * fabsf(block->multiplier[lane]) < 0x1p30f;
 }
 
 void nq_dense_pack(const nq_conv *op, int row_quads, const int8_t *weight, void *packed)
@@ -58,6 +53,7 @@ void nq_dense_pack(const nq_conv *op, int row_quads, const int8_t *weight, void 
             block->bias[lane] = op->bias[c];
             block->bias_factor[lane] = op->bias_factor[c];
             block->multiplier[lane] = op->multiplier[c];
+            block->fits &= nq_conv_fits(op, c, weight + (size_t)c * depth, depth);
             pack_channel(op, weight + (size_t)c * depth, row_quads, lane, block);
         }
     }

@@ -10,7 +10,6 @@
  * results might be too large for a conversion to integers that does not look (`fast` is false).
  */
 #include "worker/integer/depthwise.h"
-#include <math.h>
 
 enum { PARTS = 4, LANES = NQ_LANES };
 
@@ -36,20 +35,6 @@ static size_t block_bytes(const nq_conv *op)
            (size_t)(groups(w, nq_depthwise_is_3x3(w)) * PARTS) * NQ_DOT_BYTES;
 }
 
-/* Whether no input makes a result of some channels that leaves 32 bits. */
-static bool results_fit(const nq_conv *op, const int8_t *weight, int first, int channels)
-{
-    const int taps = op->window.kernel_h * op->window.kernel_w;
-    for (int c = first; c < first + channels; c++) {
-        float most = fabsf(op->bias[c] * op->bias_factor[c]);
-        for (int t = 0; t < taps; t++)
-            most += 255.0f * fabsf((float)weight[c * taps + t]);
-        if (!(most * fabsf(op->multiplier[c]) < 0x1p30f))
-            return false;
-    }
-    return true;
-}
-
 static void put_weight(packed_block *b, int i, int group, int tap, int8_t weight)
 {
     uint8_t *to = b->weights + (size_t)(group * PARTS + i / (LANES / PARTS)) * NQ_DOT_BYTES;
@@ -62,7 +47,9 @@ static void pack_block(const nq_conv *op, const int8_t *weight, int first, int c
     const nq_window *w = &op->window;
     const int taps = w->kernel_h * w->kernel_w;
     packed_block *b = packed;
-    b->fast = nq_depthwise_is_3x3(w) && results_fit(op, weight, first, channels);
+    b->fast = nq_depthwise_is_3x3(w);
+    for (int c = first; c < first + channels; c++)
+        b->fast &= nq_conv_fits(op, c, weight + (size_t)c * (size_t)taps, (size_t)taps);
     for (int i = 0; i < LANES; i++) {
         int e = i % (LANES / PARTS), j = i / (LANES / PARTS);
         int c = (16 * (e / 4) + 4 * j + e % 4) % width_channels; /* see simd256.h */

@@ -1,4 +1,5 @@
 #include "worker/integer/kernels.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,14 @@ const nq_kernels *nq_kernels_at(size_t i)
 const char *nq_kernels_name(const nq_kernels *kernels)
 {
     return kernels->name;
+}
+
+bool nq_conv_fits(const nq_conv *op, int c, const int8_t *weight, size_t n)
+{
+    float most = fabsf(op->bias[c] * op->bias_factor[c]);
+    for (size_t i = 0; i < n; i++)
+        most += 255.0f * fabsf((float)weight[i]);
+    return most * fabsf(op->multiplier[c]) < 0x1p30f;
 }
 
 static nq_status select_by_name(const char *name, const nq_kernels **kernels, nq_error *err)

@@ -82,6 +82,10 @@ typedef struct {
 typedef void nq_conv_run(const nq_conv *op, const void *packed, nq_rows rows, const uint8_t *in,
                          size_t in_pitch, uint8_t *out, size_t out_pitch, void *scratch);
 
+/* Whether no input takes r of output channel c near the ends of a 32-bit integer: kernels may then
+ * convert it without clamping it first. weight: the channel's n. */
+bool nq_conv_fits(const nq_conv *op, int c, const int8_t *weight, size_t n);
+
 /* One way to convolve. */
 typedef struct {
     /* Bytes of the packed weights, and of the scratch memory that run() wants; neither is 0. */
