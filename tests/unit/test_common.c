@@ -1,6 +1,7 @@
 /* common/: errors, files, hashes, random numbers, the pool. */
 #include "tests/unit/nq_test.h"
 
+#include "common/block.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/pool.h"
@@ -206,6 +207,20 @@ static void pool_does_each_item_once(void **state)
     }
 }
 
+static void blocks_are_aligned(void **state)
+{
+    (void)state;
+    const size_t bytes[] = {0, 1, 4097, (1 << 20) - 1, 1 << 20, (2 << 20) + 1};
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        uint8_t *block = nq_block_alloc(bytes[i]);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % (bytes[i] < 1 << 20 ? 64 : 2 << 20), 0);
+        memset(block, 1, bytes[i]);
+        free(block);
+    }
+    assert_null(nq_block_alloc((size_t)-1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +231,7 @@ int main(void)
         cmocka_unit_test(sampler_order),
         cmocka_unit_test(philox_known_answer),
         cmocka_unit_test(normals_are_normal),
+        cmocka_unit_test(blocks_are_aligned),
         cmocka_unit_test(pool_does_each_item_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "worker/integer/engine.h"
+#include "common/block.h"
 #include "worker/imagenet/crop.h"
 #include "worker/integer/plan.h"
 #include <stdlib.h>
@@ -21,7 +22,7 @@ nq_status nq_engine_create(const nq_plan *plan, nq_engine **engine, nq_error *er
 {
     *engine = NULL;
     nq_engine *e = calloc(1, sizeof *e);
-    if (!e || !(e->arena = aligned_alloc(NQ_ALIGN, plan->arena_bytes))) {
+    if (!e || !(e->arena = nq_block_alloc(plan->arena_bytes))) {
         free(e);
         return nq_fail_nomem(err, "an engine", plan->arena_bytes);
     }

@@ -1,6 +1,7 @@
 #include "worker/integer/plan.h"
 
 #include "common/arena.h"
+#include "common/block.h"
 #include "worker/integer/tables.h"
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +164,7 @@ static nq_status pack_weights(const nq_qmodel *model, nq_plan *plan, size_t *scr
         plan->weight_bytes += aligned(packed);
         *scratch = room > *scratch ? room : *scratch;
     }
-    plan->weights = aligned_alloc(NQ_ALIGN, plan->weight_bytes);
+    plan->weights = nq_block_alloc(plan->weight_bytes);
     if (!plan->weights)
         return nq_fail_nomem(err, "packed weights", plan->weight_bytes);
     for (int i = 0; i < plan->count; i++)
