@@ -37,6 +37,8 @@ uint32_t nq_random_u32(nq_random *r);
 double nq_random_uniform(nq_random *r);
 /* Standard normal. One uniform each. */
 double nq_random_normal(nq_random *r);
+/* n of them, to out[0], out[stride], ...: the same as n calls, several times as fast. */
+void nq_random_normals(nq_random *r, size_t n, float *out, size_t stride);
 /* The inverse of the standard normal CDF at p in (0,1). */
 double nq_normal_quantile(double p);
 /* Natural logarithm of a positive finite x, identical bits on every machine; error below 2 ulp. */

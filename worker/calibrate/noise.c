@@ -25,13 +25,16 @@ static nq_status noise_open(const nq_spec *spec, const char *root, const char *p
     return NQ_OK;
 }
 
-static void fill(const noise *n, size_t i, double (*draw)(nq_random *), float *out)
+static nq_status gaussian_read(void *state, size_t i, int thread, float *out, nq_error *err)
 {
+    const noise *n = state;
     nq_random random;
+    (void)thread;
+    (void)err;
     nq_random_init(&random, n->seed, i);
     for (int c = 0; c < NQ_SAMPLE_CHANNELS; c++)
-        for (int p = 0; p < NQ_SAMPLE_PIXELS; p++)
-            out[p * NQ_SAMPLE_CHANNELS + c] = (float)draw(&random);
+        nq_random_normals(&random, NQ_SAMPLE_PIXELS, out + c, NQ_SAMPLE_CHANNELS);
+    return NQ_OK;
 }
 
 /* Zero mean and unit variance, as the Gaussian has. */
@@ -40,19 +43,16 @@ static double draw_uniform(nq_random *random)
     return (2.0 * nq_random_uniform(random) - 1.0) * sqrt(3.0);
 }
 
-static nq_status gaussian_read(void *state, size_t i, int thread, float *out, nq_error *err)
-{
-    (void)thread;
-    (void)err;
-    fill(state, i, nq_random_normal, out);
-    return NQ_OK;
-}
-
 static nq_status uniform_read(void *state, size_t i, int thread, float *out, nq_error *err)
 {
+    const noise *n = state;
+    nq_random random;
     (void)thread;
     (void)err;
-    fill(state, i, draw_uniform, out);
+    nq_random_init(&random, n->seed, i);
+    for (int c = 0; c < NQ_SAMPLE_CHANNELS; c++)
+        for (int p = 0; p < NQ_SAMPLE_PIXELS; p++)
+            out[p * NQ_SAMPLE_CHANNELS + c] = (float)draw_uniform(&random);
     return NQ_OK;
 }
 
