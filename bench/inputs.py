@@ -12,18 +12,19 @@ CROP_BYTES = 224 * 224 * 3
 
 
 class Inputs:
-    """WEIGHTS, IMAGES: folders; NETQ_SHARED: a folder with data/weights, data/photos, data/wnids.txt that serves
-    where these are not set. Without weights networks are random, without images the demo's serve."""
+    """WEIGHTS, IMAGES: folders; NETQ_SHARED (../shared where there is one): a folder with data/weights, data/photos,
+    data/wnids.txt that serves where these are not set. Without weights networks are random, without images the
+    demo's serve."""
 
     def __init__(self, scratch, crops=32, images=None):
-        shared = os.environ.get("NETQ_SHARED") or ""
+        shared = os.environ.get("NETQ_SHARED") or os.path.join(os.path.dirname(programs.ROOT), "shared")
         self.scratch = scratch
         self.weights = os.environ.get("WEIGHTS") or os.path.join(shared, "data", "weights")
         self.images = images or os.environ.get("IMAGES") or os.path.join(shared, "data", "photos")
         if not os.path.isdir(self.images):
             self.images = DEMO_IMAGES
         wnids = os.path.join(shared, "data", "wnids.txt")
-        self.wnids = wnids if shared and os.path.exists(wnids) and self.images != DEMO_IMAGES else None
+        self.wnids = wnids if os.path.exists(wnids) and self.images != DEMO_IMAGES else None
         self.files = sorted(
             os.path.join(where, name)
             for where, _, names in os.walk(self.images)
@@ -97,8 +98,8 @@ class Inputs:
         return path
 
 
-def python_with(python, modules):
-    """None where that Python has the modules; else why not, in words."""
+def python_without(python, modules):
+    """What that Python lacks of the modules, in words; None where it has all."""
     try:
         done = subprocess.run([python, "-c", "import " + modules], capture_output=True, text=True)
     except OSError as error:

@@ -6,26 +6,23 @@ import inputs as inputs_module
 import programs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TORCH_PYTHON = "/usr/bin/python3"
 
-
-def ort_python():
-    return os.environ.get("NETQ_ORT_PYTHON") or TORCH_PYTHON
-
-
-# name -> (its Python, modules, kinds of network)
+# name -> (modules, kinds of network, the variable that names a Python which has the modules)
 KINDS = {
-    "PyTorch": (lambda: TORCH_PYTHON, "torch, torchvision, PIL, numpy", ("int8",)),
-    "onnxruntime": (ort_python, "onnxruntime, onnx, numpy", ("int8", "float")),
+    "PyTorch": ("torch, torchvision, PIL, numpy", ("int8",), "NETQ_TORCH_PYTHON"),
+    "onnxruntime": ("onnxruntime, onnx, numpy", ("int8", "float"), "NETQ_ORT_PYTHON"),
 }
-missing = {}  # name -> why, found out once
+found = {}  # name -> (its Python, None), or (None, why there is none); looked for once
 
 
-def why_missing(name):
-    if name not in missing:
-        python, modules, _ = KINDS[name]
-        missing[name] = inputs_module.python_with(python(), modules)
-    return missing[name]
+def python_of(name):
+    """(Python, None) or (None, why not): the one that the variable names, else Debian's."""
+    if name not in found:
+        modules, _, variable = KINDS[name]
+        python = os.environ.get(variable) or "/usr/bin/python3"
+        why = inputs_module.python_without(python, modules)
+        found[name] = (None, "%s; %s names a Python that has it" % (why, variable)) if why else (python, None)
+    return found[name]
 
 
 class Peers:
@@ -34,17 +31,17 @@ class Peers:
     def __init__(self, report, inputs, arch, threads, names=tuple(KINDS)):
         self.inputs, self.arch, self.threads, self.open = inputs, arch, threads, {}
         for name in names:
-            if why_missing(name):
-                hint = "; NETQ_ORT_PYTHON names a Python that has it" if name == "onnxruntime" else ""
-                report.skip(name, why_missing(name) + hint)
+            python, why = python_of(name)
+            if python is None:
+                report.skip(name, why)
             else:
                 self.open[name] = self.start(name)
 
     def start(self, name):
-        common = [self.inputs.crops, self.threads]
+        common, python = [self.inputs.crops, self.threads], python_of(name)[0]
         if name == "onnxruntime":
             command = [
-                ort_python(),
+                python,
                 os.path.join(HERE, "peer_ort.py"),
                 self.inputs.model(self.arch),
                 self.inputs.nodes(self.arch),
@@ -52,7 +49,7 @@ class Peers:
             ]
             return programs.Conversation(command, self.threads)
         command = [
-            TORCH_PYTHON,
+            python,
             os.path.join(HERE, "peer_torch.py"),
             self.arch,
             self.inputs.checkpoint(self.arch) or "-",
@@ -74,7 +71,7 @@ class Peers:
         form's alone."""
         chosen = {}
         for name, peer in self.open.items():
-            kinds = KINDS[name][2]
+            kinds = KINDS[name][1]
             tried = {(kind, batch): peer.rate("rate", kind, batch, seconds) for kind in kinds for batch in batches}
             chosen[name] = max(tried, key=tried.get)
             if len(tried) == 1:

@@ -8,7 +8,7 @@ import programs
 import show
 from inputs import DEMO_IMAGES, Inputs
 from parts import PARTS, Settings
-from peers import KINDS, why_missing
+from peers import KINDS, Peers, python_of
 
 ARCH = "shufflenet_v2_x0_5"
 CHECKPOINTS = os.path.dirname(DEMO_IMAGES)  # has one of that network
@@ -48,10 +48,9 @@ def try_part(tap, report, inputs, part):
 
 def same_network(tap, inputs):
     """onnxruntime is given the network that netq scores: nearly all labels agree."""
-    from peers import Peers
-
-    if why_missing("onnxruntime"):
-        tap.skip("onnxruntime computes the same network", why_missing("onnxruntime"))
+    python, why = python_of("onnxruntime")
+    if python is None:
+        tap.skip("onnxruntime computes the same network", why)
         return
     report = show.Report({}, quiet=True)
     with Peers(report, inputs, ARCH, 1, names=("onnxruntime",)) as peers:
