@@ -59,13 +59,14 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all programs tests deps deps-test deps-develop demo test test-long parity fuzz bench accuracy install clean format lint help
+.PHONY: all programs tests bench-programs deps deps-test deps-develop demo test test-long parity fuzz bench accuracy install clean format lint help
 
 all: deps
 	@$(MAKE) --no-print-directory programs
 
 programs: $(PROGRAMS)
 tests: $(UNIT) $(FUZZ) $(TOOLS) $(BENCH)
+bench-programs: $(BENCH) $(BUILD)/tests/crop_dump $(BUILD)/tests/run_ops
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -93,7 +94,7 @@ parity: deps-test
 #: make bench      netq beside oneDNN, PyTorch and onnxruntime: docs/bench.md (NETQ_SHARED=DIR or WEIGHTS=, IMAGES=;
 #:                 NETWORKS="resnet18 ..." and PART="layers ..." for some of it; NETQ_ORT_PYTHON=PYTHON)
 bench: deps-test
-	@$(MAKE) --no-print-directory -j2 programs tests
+	@$(MAKE) --no-print-directory -j2 programs bench-programs
 	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" WEIGHTS="$(WEIGHTS)" IMAGES="$(IMAGES)" \
 	  NETQ_ORT_PYTHON="$(NETQ_ORT_PYTHON)" python3 bench/bench.py --networks "$(NETWORKS)" --parts "$(PART)"
 

@@ -22,6 +22,7 @@
 enum { PAIRS_AT_MOST = 1000, LOOPS = 16, PASSES = 4 };
 #define SLICE         0.05 /* seconds */
 #define CEILING_SLICE 0.004
+#define SECONDS_ALONE 8 /* that slow kernels may take */
 
 typedef struct {
     nq_qmodel model;
@@ -152,7 +153,7 @@ static void by_class(const bench *b, int images, bool first, double (*shortest)[
     memset(b->nanoseconds, 0, (size_t)b->model.graph.count * sizeof *b->nanoseconds);
 }
 
-/* The fastest of a few passes: a class is short, and one interruption would show. */
+/* A few passes: of each class the fastest counts, since one interruption would show. */
 static nq_status measure_classes(bench *b, samples *s, int pair, nq_error *err)
 {
     nq_status status = NQ_OK;
@@ -209,10 +210,10 @@ static json_t *classes_json(const bench *b, samples *s, size_t pairs)
             }
         json_t *one =
             json_pack("{s:s, s:i, s:f, s:f}", "class", nq_layer_class_names[c], "layers", layers,
-                      "macs", macs, "engine", nq_bench_quantile(s->class_engine[c], pairs, 0.5));
+                      "macs", macs, "engine", nq_bench_quantile(s->class_engine[c], pairs, 0));
         if (b->chain && c != NQ_LAYER_REST)
             json_object_set_new(one, "onednn",
-                                json_real(nq_bench_quantile(s->class_onednn[c], pairs, 0.5)));
+                                json_real(nq_bench_quantile(s->class_onednn[c], pairs, 0)));
         if (layers)
             json_array_append(all, one);
         json_decref(one);
@@ -258,10 +259,14 @@ int main(int argc, char **argv)
     int rounds = pairs ? pairs : 9;
     if (status == NQ_OK)
         time_engine(&b, NULL, NULL, SLICE); /* warm */
-    for (int pair = 0; pair < rounds && status == NQ_OK; pair++)
-        status = measure_pair(&b, &s, pair, &err);
+    int done = 0;
+    for (double began = nq_bench_seconds(); done < rounds && status == NQ_OK; done++) {
+        if (pairs == 0 && done > 0 && nq_bench_seconds() - began > SECONDS_ALONE)
+            break;
+        status = measure_pair(&b, &s, done, &err);
+    }
     if (status == NQ_OK) {
-        json_t *all = report(&b, &s, (size_t)rounds);
+        json_t *all = report(&b, &s, (size_t)done);
         json_dumpf(all, stdout, JSON_INDENT(1));
         putchar('\n');
         json_decref(all);
