@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 : "${BUILD:=build/release}"
 python=/usr/bin/python3
 here=tests/parity
-checks="fold crop float gradients distill observers ops accuracy"
+checks="fold crop float gradients distill observers ops dfq accuracy"
 
 why=
 if [ -z "${NETQ_SHARED:-}" ] || [ ! -d "${NETQ_SHARED:-}/data/weights" ]; then
@@ -47,6 +47,7 @@ quick)
     check $here/check_crop.py --limit 40 "$NETQ_SHARED/data/photos" "$data"
     check $here/check_observers.py --samples 8
     check $here/check_ops.py --images 2 --data "$data"
+    check $here/check_dfq.py --images 6 --models shufflenet_v2_x1_0
     ;;
 ci)
     check $here/check_crop.py "$NETQ_SHARED/data/photos" "$data"
@@ -55,6 +56,7 @@ ci)
     check $here/check_distill.py
     check $here/check_observers.py --samples 64
     check $here/check_ops.py --images 16 --data "$data"
+    check $here/check_dfq.py
     check $here/check_accuracy.py --seeds 1 --data "$data"
     ;;
 all)
@@ -65,6 +67,7 @@ all)
     check $here/check_distill.py
     check $here/check_observers.py --samples 256
     check $here/check_ops.py --images 64 --data "$data"
+    check $here/check_dfq.py --images 48
     check $here/check_accuracy.py --seeds 5 --data "$data"
     ;;
 *)

@@ -1,8 +1,9 @@
 /* Data-free quantization: moments and ranges from batch norms against sums by brute force,
  * equalization, absorption and bias correction on networks small enough to follow by hand. */
-#include "tests/unit/nq_test.h"
+#include "tests/unit/demo_graph.h"
 #include "tests/unit/small_graph.h"
 
+#include "worker/float/float_net.h"
 #include "worker/quantize/absorb_bias.h"
 #include "worker/quantize/bn_ranges.h"
 #include "worker/quantize/correct_bias.h"
@@ -407,6 +408,80 @@ static void channels_alike_by_batch_norms(void **state)
     nq_graph_free(&g);
 }
 
+/* The float network's result on one image of noise, [classes]; the caller frees it. */
+static float *results(const nq_graph *g)
+{
+    nq_error err = {0};
+    nq_float_net *net;
+    nq_float_run *run;
+    uint32_t seed = 8;
+    size_t image = nq_node_elements(&g->nodes[0]), bytes = (size_t)g->classes * sizeof(float);
+    assert_ok(nq_float_net_create(g, 1, &net, &err), &err);
+    assert_ok(nq_float_run_create(net, &run, &err), &err);
+    for (size_t i = 0; i < image; i++)
+        nq_float_run_input(run)[i] = 2 * small_random(&seed);
+    assert_ok(nq_float_run_forward(run, NULL, NULL, &err), &err);
+    float *out = malloc(bytes);
+    memcpy(out, nq_float_run_output(run), bytes);
+    nq_float_run_free(run);
+    nq_float_net_free(net);
+    return out;
+}
+
+static nq_status equalize_fully_by_bn(nq_graph *g, nq_error *err)
+{
+    return nq_equalize_by_bn(g, 1, err);
+}
+
+/* Whatever is equalized, the float network computes what it did, on a whole ShuffleNetV2. */
+static void the_float_network_stays(void **state)
+{
+    (void)state;
+    static nq_status (*const ways[])(nq_graph * g, nq_error * err) = {nq_equalize_weights,
+                                                                      equalize_fully_by_bn};
+    nq_error err = {0};
+    nq_graph g = demo_graph();
+    float *before = results(&g);
+    for (size_t way = 0; way < 2; way++) {
+        nq_graph copy;
+        int changed = 0;
+        assert_ok(nq_graph_copy(&g, &copy, &err), &err);
+        assert_ok(ways[way](&copy, &err), &err);
+        for (int i = 0; i < g.count; i++)
+            changed += nq_node_has_weight(&g.nodes[i]) &&
+                       memcmp(g.nodes[i].weight, copy.nodes[i].weight,
+                              nq_node_weights(&g, &g.nodes[i]) * sizeof(float)) != 0;
+        assert_true(changed > 20);
+        float *after = results(&copy);
+        for (int k = 0; k < g.classes; k++)
+            assert_near(after[k], before[k], 1e-4 * (1 + fabs((double)before[k])));
+        free(after);
+        nq_graph_free(&copy);
+    }
+    free(before);
+    nq_graph_free(&g);
+}
+
+/* Where all that ReLU sees lies above what is absorbed, absorbing changes nothing either. */
+static void absorbing_changes_nothing_above(void **state)
+{
+    (void)state;
+    uint32_t seed = 3;
+    nq_graph g = pair_graph(&seed);
+    for (int c = 0; c < 2; c++) {
+        g.nodes[1].bias[c] = 9;
+        g.nodes[1].norm.beta[c] = 9;
+    }
+    float *before = results(&g);
+    nq_absorb_bias(&g);
+    assert_true(g.nodes[1].bias[0] < 9 && g.nodes[1].bias[1] < 9);
+    float *after = results(&g);
+    assert_near(after[0], before[0], 1e-5);
+    free(before);
+    free(after);
+    nq_graph_free(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +496,8 @@ int main(void)
         cmocka_unit_test(biases_absorbed_by_hand),
         cmocka_unit_test(corrected_means_are_the_float_ones),
         cmocka_unit_test(channels_alike_by_batch_norms),
+        cmocka_unit_test(the_float_network_stays),
+        cmocka_unit_test(absorbing_changes_nothing_above),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
