@@ -85,7 +85,8 @@ static bool key_read(const char *key, const nq_spec *spec, const char **needs)
         *needs = "calibrate.source file";
         return spec->calibrate.source == NQ_CALIBRATE_FILE;
     }
-    if (strcmp(key, "calibrate.samples") == 0 || strcmp(key, "calibrate.seed") == 0) {
+    if (strcmp(key, "calibrate.samples") == 0 || strcmp(key, "calibrate.seed") == 0 ||
+        strcmp(key, "calibrate.views") == 0) {
         *needs = "samples (calibrate.source gaussian, uniform, file or distill)";
         return spec->kind != NQ_JOB_QUANTIZE || spec->calibrate.source != NQ_CALIBRATE_NONE;
     }
@@ -407,6 +408,9 @@ json_t *nq_spec_to_json(const nq_spec *spec)
             continue;
         const char *needs;
         if (!key_read(field->key, spec, &needs))
+            continue;
+        /* Left out at 1, so that specs without it keep their canonical form. */
+        if (strcmp(field->key, "calibrate.views") == 0 && spec->calibrate.views == 1)
             continue;
         if (put_member(object, field->key, nq_spec_value(field, spec), NULL) != NQ_OK) {
             json_decref(object);

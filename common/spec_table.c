@@ -113,6 +113,10 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(calibrate.samples)},
     {"calibrate.seed", NQ_FIELD_INT, QUANTIZE, NUMBER(0, INT64_MAX, "1"),
      "Everything random in the job comes from this number.", MEMBER(calibrate.seed)},
+    {"calibrate.views", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 16, "1"),
+     "How many views of each calibration sample are used: the sample itself, then moved by up to "
+     "24 pixels, every other one turned left to right. Few images go further.",
+     MEMBER(calibrate.views)},
     {"calibrate.loss", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(losses, "batch"),
      "With calibrate.source distill: whose statistics are to match. batch is all images of a batch "
      "together, each rolled and mirrored at every step, Adam at 0.1 with cosine decay, pixels "

@@ -18,7 +18,7 @@ static float sample[FLOATS], other[FLOATS];
 
 static nq_samples *open_noise(nq_calibrate_source source, int count, uint64_t seed)
 {
-    nq_spec spec = {.calibrate = {.source = source, .samples = count, .seed = seed}};
+    nq_spec spec = {.calibrate = {.source = source, .samples = count, .seed = seed, .views = 1}};
     nq_samples *samples = NULL;
     nq_error err = {0};
     assert_ok(nq_samples_open(&spec, NULL, NULL, &samples, &err), &err);
@@ -28,7 +28,7 @@ static nq_samples *open_noise(nq_calibrate_source source, int count, uint64_t se
 static nq_status open_file(const char *folder, const char *path, int count, nq_samples **samples,
                            nq_error *err)
 {
-    nq_spec spec = {.calibrate = {.source = NQ_CALIBRATE_FILE, .samples = count}};
+    nq_spec spec = {.calibrate = {.source = NQ_CALIBRATE_FILE, .samples = count, .views = 1}};
     return nq_samples_open(&spec, folder, path, samples, err);
 }
 
@@ -101,7 +101,7 @@ static void uniform(void **state)
 static void nothing_to_read(void **state)
 {
     (void)state;
-    nq_spec spec = {.calibrate = {.source = NQ_CALIBRATE_NONE, .samples = 10}};
+    nq_spec spec = {.calibrate = {.source = NQ_CALIBRATE_NONE, .samples = 10, .views = 1}};
     nq_samples *s;
     nq_error err = {0};
     assert_refused(nq_samples_open(&spec, NULL, NULL, &s, &err), NQ_ERR_INTERNAL, &err, "");
@@ -347,9 +347,47 @@ static void image_folders(void **state)
     assert_refused(open_file(root, "no", 0, &s, &err), NQ_ERR_INPUT, &err, "no .jpg");
 }
 
+/* Views: the samples first, then each moved and every other one mirrored. */
+static void views_are_the_sample_moved(void **state)
+{
+    (void)state;
+    nq_error err = {0};
+    nq_samples *plain, *more;
+    nq_spec spec = {
+        .calibrate = {.source = NQ_CALIBRATE_GAUSSIAN, .samples = 3, .views = 1, .seed = 5}};
+    assert_ok(nq_samples_open(&spec, NULL, NULL, &plain, &err), &err);
+    spec.calibrate.views = 4;
+    assert_ok(nq_samples_open(&spec, NULL, NULL, &more, &err), &err);
+    assert_int_equal(nq_samples_count(plain), 3);
+    assert_int_equal(nq_samples_count(more), 12);
+    float *image = malloc(FLOATS * sizeof *image);
+    float *view = malloc(FLOATS * sizeof *view);
+    for (size_t i = 0; i < 12; i++) {
+        assert_ok(nq_samples_read(plain, i % 3, 0, image, &err), &err);
+        assert_ok(nq_samples_read(more, i, 0, view, &err), &err);
+        bool mirrored = i / 3 % 2;
+        /* The middle pixel came from one place within reach of it. */
+        int found = 0;
+        for (int dy = -24; dy <= 24; dy++)
+            for (int dx = -24; dx <= 24; dx++) {
+                int x = mirrored ? 223 - (112 + dx) : 112 + dx;
+                const float *from = image + ((112 + dy) * 224 + x) * 3;
+                found += memcmp(from, view + (112 * 224 + 112) * 3, 3 * sizeof *from) == 0;
+            }
+        assert_int_equal(found, 1);
+        if (i < 3)
+            assert_memory_equal(image, view, FLOATS * sizeof *image);
+    }
+    free(image);
+    free(view);
+    nq_samples_free(plain);
+    nq_samples_free(more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(views_are_the_sample_moved),
         cmocka_unit_test(gaussian),
         cmocka_unit_test(uniform),
         cmocka_unit_test(nothing_to_read),

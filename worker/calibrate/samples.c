@@ -1,6 +1,7 @@
 #include "worker/calibrate/samples.h"
 
 #include "common/file.h"
+#include "worker/calibrate/augment.h"
 #include "worker/calibrate/source.h"
 
 #include <fcntl.h>
@@ -12,7 +13,9 @@
 struct nq_samples {
     const nq_sample_source *source;
     void *state;
-    size_t count;
+    size_t count; /* that the source has */
+    size_t views; /* of each */
+    uint64_t seed;
 };
 
 static const nq_sample_source *const sources[] = {
@@ -53,6 +56,8 @@ nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *pat
     nq_samples *s = *samples = calloc(1, sizeof *s);
     if (!s)
         return nq_fail_nomem(err, "calibration samples", sizeof *s);
+    s->views = (size_t)spec->calibrate.views;
+    s->seed = spec->calibrate.seed;
     nq_status status = choose(spec, root, path, &s->source, err);
     if (status == NQ_OK)
         status = s->source->open(spec, root, path, &s->state, &s->count, err);
@@ -72,16 +77,32 @@ void nq_samples_free(nq_samples *samples)
 
 size_t nq_samples_count(const nq_samples *samples)
 {
-    return samples->count;
+    return samples->count * samples->views;
+}
+
+/* All samples as they are come first, then all in their second view ... */
+static nq_status read_view(nq_samples *s, size_t i, int thread, float *out, nq_error *err)
+{
+    size_t sample = i % s->count, view = i / s->count;
+    if (view == 0)
+        return s->source->read(s->state, sample, thread, out, err);
+    float *image = malloc(NQ_SAMPLE_FLOATS * sizeof *image);
+    if (!image)
+        return nq_fail_nomem(err, "a calibration sample", NQ_SAMPLE_FLOATS * sizeof *image);
+    nq_status status = s->source->read(s->state, sample, thread, image, err);
+    if (status == NQ_OK)
+        nq_augment_view(s->seed, sample, view, image, out);
+    free(image);
+    return status;
 }
 
 nq_status nq_samples_read(nq_samples *samples, size_t i, int thread, float *out, nq_error *err)
 {
-    if (i >= samples->count || thread < 0 || thread >= NQ_SAMPLES_THREADS)
+    if (i >= nq_samples_count(samples) || thread < 0 || thread >= NQ_SAMPLES_THREADS)
         return nq_fail(err, NQ_ERR_INTERNAL,
                        "calibration sample %zu of %zu was asked for by thread %d", i,
-                       samples->count, thread);
-    return samples->source->read(samples->state, i, thread, out, err);
+                       nq_samples_count(samples), thread);
+    return read_view(samples, i, thread, out, err);
 }
 
 nq_status nq_samples_read_slice(nq_samples *samples, size_t first, size_t count, size_t batch,

@@ -19,6 +19,7 @@ typedef struct nq_samples nq_samples;
 nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *path,
                           nq_samples **samples, nq_error *err);
 void nq_samples_free(nq_samples *samples);
+/* Views included: calibrate.views times what the source has. */
 size_t nq_samples_count(const nq_samples *samples);
 
 /*
