@@ -89,9 +89,54 @@ static inline void clip(int start, int kernel, int size, int *begin, int *end)
     *end = start + kernel > size ? size : start + kernel;
 }
 
+static inline int clamp(int i, int size)
+{
+    return i < 0 ? 0 : i >= size ? size - 1 : i;
+}
+
+/* Three pixels of a column, or one of them twice. */
+static inline nq_vec max_of_column(const uint8_t *const rows[3], size_t at, size_t n)
+{
+    return nq_max(nq_max(nq_block_load(rows[0] + at, n), nq_block_load(rows[1] + at, n)),
+                  nq_block_load(rows[2] + at, n));
+}
+
+/* 3x3: a pixel of the padding gives way to its neighbour, whose maximum counts anyway. With stride
+ * 2 a window's last column is the next one's first. */
+static void max_pool_3x3(const nq_window *w, nq_rows rows, const uint8_t *in, size_t in_pitch,
+                         uint8_t *out, size_t out_pitch)
+{
+    const size_t n = (size_t)w->in_c, row = (size_t)w->in_w * in_pitch;
+    const int in_first = nq_rows_read(w, rows).first;
+    for (int y = rows.first; y < rows.first + rows.count; y++) {
+        const uint8_t *from[3];
+        for (int k = 0; k < 3; k++)
+            from[k] = in + (size_t)(clamp(y * w->stride - w->pad_h + k, w->in_h) - in_first) * row;
+        for (size_t i = 0; i < n; i = nq_block_next(i, n)) {
+            nq_vec last = max_of_column(from, (size_t)clamp(-w->pad_w, w->in_w) * in_pitch + i, n);
+            uint8_t *to = out + i;
+            for (int x = 0; x < w->out_w; x++, to += out_pitch) {
+                const int left = x * w->stride - w->pad_w;
+                nq_vec first = last;
+                if (w->stride != 2)
+                    first = max_of_column(from, (size_t)clamp(left, w->in_w) * in_pitch + i, n);
+                nq_vec middle =
+                    max_of_column(from, (size_t)clamp(left + 1, w->in_w) * in_pitch + i, n);
+                last = max_of_column(from, (size_t)clamp(left + 2, w->in_w) * in_pitch + i, n);
+                nq_block_store(to, nq_max(nq_max(first, middle), last), n);
+            }
+        }
+        out += (size_t)w->out_w * out_pitch;
+    }
+}
+
 void FUNCTION(nq_max_pool)(const nq_window *w, nq_rows rows, const uint8_t *in, size_t in_pitch,
                            uint8_t *out, size_t out_pitch)
 {
+    if (w->kernel_h == 3 && w->kernel_w == 3) {
+        max_pool_3x3(w, rows, in, in_pitch, out, out_pitch);
+        return;
+    }
     const size_t n = (size_t)w->in_c, row = (size_t)w->in_w * in_pitch;
     const int in_first = nq_rows_read(w, rows).first;
     for (int y = rows.first; y < rows.first + rows.count; y++)
