@@ -9,7 +9,12 @@
 
 /* A call costs more than what these functions do; but sanitizers make so much of each that
  * compiling all of them in one takes minutes. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef __has_feature /* clang */
+#if __has_feature(address_sanitizer)
+#define NQ_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(NQ_SANITIZED)
 #define NQ_INLINE static inline __attribute__((unused))
 #else
 #define NQ_INLINE static inline __attribute__((always_inline))
