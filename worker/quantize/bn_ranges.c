@@ -21,29 +21,41 @@ static nq_range of_channels(const nq_normal *channel, int count, int sigmas)
     return (nq_range){.low = (float)low, .high = (float)high};
 }
 
-/* One feature's least and largest part in a logit: see the header. */
-static void add_feature(double weight, nq_normal feature, double *against, double *in_favour)
+/* Logits that are bounded together, so that a feature's moments are asked for seldom. */
+enum { CLASSES = 256 };
+
+/* Adds a feature's least and largest part in the logits of `count` classes: see the header. weight:
+ * the first one's, others follow every `stride`. */
+static void add_feature(const float *weight, size_t stride, int count, nq_normal feature,
+                        double *against, double *in_favour)
 {
     double mean = nq_normal_mean(feature), sd = sqrt(nq_normal_variance(feature));
-    if (feature.clipped) {
-        *in_favour += weight > 0 ? 2 * weight * mean : 0;
-        *against += weight < 0 ? weight * mean : 0;
-    } else {
-        *in_favour += weight * mean + fabs(weight) * sd;
-        *against += weight * mean - fabs(weight) * sd;
+    for (int c = 0; c < count; c++) {
+        double w = (double)weight[(size_t)c * stride];
+        if (feature.clipped) {
+            in_favour[c] += w > 0 ? 2 * w * mean : 0;
+            against[c] += w < 0 ? w * mean : 0;
+        } else {
+            in_favour[c] += w * mean + fabs(w) * sd;
+            against[c] += w * mean - fabs(w) * sd;
+        }
     }
 }
 
 static nq_range of_linear(const nq_node *node, const nq_normal *features, int inputs)
 {
-    double low = INFINITY, high = -INFINITY;
-    for (int c = 0; c < node->channels; c++) {
-        double bias = node->bias ? (double)node->bias[c] : 0, against = bias, in_favour = bias;
+    double low = INFINITY, high = -INFINITY, against[CLASSES], in_favour[CLASSES];
+    for (int first = 0; first < node->channels; first += CLASSES) {
+        int count = node->channels - first < CLASSES ? node->channels - first : CLASSES;
+        for (int c = 0; c < count; c++)
+            against[c] = in_favour[c] = node->bias ? (double)node->bias[first + c] : 0;
         for (int i = 0; i < inputs; i++)
-            add_feature((double)node->weight[(size_t)c * (size_t)inputs + (size_t)i], features[i],
-                        &against, &in_favour);
-        low = fmin(low, against);
-        high = fmax(high, in_favour);
+            add_feature(node->weight + (size_t)first * (size_t)inputs + i, (size_t)inputs, count,
+                        features[i], against, in_favour);
+        for (int c = 0; c < count; c++) {
+            low = fmin(low, against[c]);
+            high = fmax(high, in_favour[c]);
+        }
     }
     if (node->relu)
         low = fmax(low, 0), high = fmax(high, 0);

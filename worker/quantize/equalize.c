@@ -14,7 +14,7 @@
 /* A layer's weights as far as ranges need them, and the scales around it. */
 typedef struct {
     int rows, inputs, groups; /* inputs of a group */
-    double *largest;          /* [rows][inputs]: |w| over the taps */
+    float *largest;           /* [rows][inputs]: |w| over the taps */
     const double *in;         /* scale of each input channel */
     const double *out;        /* scale of each output channel */
 } layer;
@@ -25,41 +25,47 @@ typedef struct {
     double **scale; /* [count][channels]; 1 where nothing is scaled */
     layer *layers;  /* [count] */
     int *reader;    /* [count]: the layer to be made alike, or -1 */
+    double *room;   /* [most channels of a node] */
 } state;
 
-static double weight_at(const layer *l, int row, int input)
-{
-    int per_group = l->rows / l->groups, channel = row / per_group * l->inputs + input;
-    return l->largest[(size_t)row * (size_t)l->inputs + (size_t)input] * l->in[channel] /
-           l->out[row];
-}
-
+/* What a row of weights would span with out at 1. */
 static double row_range(const layer *l, int row)
 {
+    const float *w = l->largest + (size_t)row * (size_t)l->inputs;
+    const double *in = l->in + row / (l->rows / l->groups) * l->inputs;
     double range = 0;
     for (int i = 0; i < l->inputs; i++)
-        range = fmax(range, weight_at(l, row, i));
+        range = fmax(range, (double)w[i] * in[i]);
     return range;
 }
 
-static double column_range(const layer *l, int channel)
+/* range[channels of the input]: what the weights of each would span with in at 1. */
+static void column_ranges(const layer *l, double *range)
 {
-    int per_group = l->rows / l->groups, group = channel / l->inputs;
-    double range = 0;
-    for (int row = group * per_group; row < (group + 1) * per_group; row++)
-        range = fmax(range, weight_at(l, row, channel % l->inputs));
-    return range;
+    int per_group = l->rows / l->groups;
+    for (int c = 0; c < l->inputs * l->groups; c++)
+        range[c] = 0;
+    for (int row = 0; row < l->rows; row++) {
+        const float *w = l->largest + (size_t)row * (size_t)l->inputs;
+        double *of_group = range + row / per_group * l->inputs, inverse = 1 / l->out[row];
+        for (int i = 0; i < l->inputs; i++) {
+            double reach = (double)w[i] * inverse;
+            of_group[i] = of_group[i] > reach ? of_group[i] : reach;
+        }
+    }
 }
 
-/* Equalizes the channels between two layers; returns the largest relative move of a scale. */
-static double settle_pair(const layer *first, const layer *second, double *scale)
+/* Equalizes the channels between two layers; returns the largest relative move of a scale. room:
+ * [rows of the first]. */
+static double settle_pair(const layer *first, const layer *second, double *scale, double *room)
 {
     double most = 0;
+    column_ranges(second, room);
     for (int c = 0; c < first->rows; c++) {
-        double r1 = row_range(first, c), r2 = column_range(second, c);
-        if (r1 < NO_WEIGHT || r2 < NO_WEIGHT)
+        double r1 = row_range(first, c), r2 = room[c];
+        if (r1 / scale[c] < NO_WEIGHT || r2 * scale[c] < NO_WEIGHT)
             continue;
-        double moved = scale[c] * sqrt(r1 / r2);
+        double moved = sqrt(r1 / r2);
         moved = moved < SMALLEST ? SMALLEST : moved > LARGEST ? LARGEST : moved;
         most = fmax(most, fabs(moved / scale[c] - 1));
         scale[c] = moved;
@@ -72,12 +78,12 @@ static void measure(const nq_node *node, layer *l)
     int taps = node->kernel_h * node->kernel_w;
     const float *w = node->weight;
     for (int row = 0; row < l->rows; row++) {
-        double *largest = l->largest + (size_t)row * (size_t)l->inputs;
+        float *largest = l->largest + (size_t)row * (size_t)l->inputs;
         for (int i = 0; i < l->inputs; i++)
             largest[i] = 0;
         for (int t = 0; t < taps; t++, w += l->inputs)
             for (int i = 0; i < l->inputs; i++)
-                largest[i] = fmax(largest[i], fabs((double)w[i]));
+                largest[i] = fabsf(w[i]) > largest[i] ? fabsf(w[i]) : largest[i];
     }
 }
 
@@ -103,11 +109,15 @@ static nq_status prepare_layer(state *s, int index, nq_error *err)
 
 static nq_status prepare(state *s, nq_error *err)
 {
-    size_t count = (size_t)s->graph->count;
+    size_t count = (size_t)s->graph->count, most = 1;
+    for (size_t i = 0; i < count; i++)
+        if ((size_t)s->graph->nodes[i].channels > most)
+            most = (size_t)s->graph->nodes[i].channels;
+    s->room = malloc(most * sizeof *s->room);
     s->scale = calloc(count, sizeof *s->scale);
     s->layers = calloc(count, sizeof *s->layers);
     s->reader = calloc(count, sizeof *s->reader);
-    if (!s->scale || !s->layers || !s->reader)
+    if (!s->scale || !s->layers || !s->reader || !s->room)
         return nq_fail_nomem(err, "equalization", count * sizeof *s->layers);
     for (int i = 0; i < s->graph->count; i++) {
         const nq_node *node = &s->graph->nodes[i];
@@ -131,8 +141,8 @@ static void sweep_until_still(state *s)
         most = 0;
         for (int i = 0; i < s->graph->count; i++)
             if (s->reader[i] >= 0)
-                most =
-                    fmax(most, settle_pair(&s->layers[i], &s->layers[s->reader[i]], s->scale[i]));
+                most = fmax(most, settle_pair(&s->layers[i], &s->layers[s->reader[i]], s->scale[i],
+                                              s->room));
     }
 }
 
@@ -163,6 +173,7 @@ static void release(state *s)
     free(s->scale);
     free(s->layers);
     free(s->reader);
+    free(s->room);
 }
 
 nq_status nq_equalize_weights(nq_graph *graph, nq_error *err)

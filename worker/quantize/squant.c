@@ -50,6 +50,21 @@ static void flip(row_state *r, int index, bool up)
     r->error[index] += (float)step;
 }
 
+/* A network has a million kernels of nine taps: too small for qsort(). The order is total, so both
+ * give the same. */
+enum { SMALL = 32 };
+
+static void sort_few(candidate *list, int count, int (*order)(const void *a, const void *b))
+{
+    for (int i = 1; i < count; i++) {
+        candidate one = list[i];
+        int at = i;
+        for (; at > 0 && order(&list[at - 1], &one) > 0; at--)
+            list[at] = list[at - 1];
+        list[at] = one;
+    }
+}
+
 /* Sorts the candidates that can move the sum towards zero, the best first; returns how many there
  * are. */
 static int sort_candidates(const row_state *r, candidate *list, int count, bool up)
@@ -60,7 +75,10 @@ static int sort_candidates(const row_state *r, candidate *list, int count, bool 
             list[kept] = (candidate){.error = r->error[list[i].index], .index = list[i].index};
             kept++;
         }
-    qsort(list, (size_t)kept, sizeof *list, up ? by_error : by_error_down);
+    if (kept > SMALL)
+        qsort(list, (size_t)kept, sizeof *list, up ? by_error : by_error_down);
+    else
+        sort_few(list, kept, up ? by_error : by_error_down);
     return kept;
 }
 
