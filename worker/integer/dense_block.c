@@ -48,8 +48,9 @@ void nq_dense_pack(const nq_conv *op, int row_quads, const int8_t *weight, void 
         nq_dense_block *block = (nq_dense_block *)((uint8_t *)packed + (size_t)b * bytes);
         const nq_channels channels = nq_dense_channels(w, b);
         block->fits = true;
-        for (int lane = 0; lane < channels.count; lane++) {
-            const int c = channels.first + lane;
+        const int half = NQ_BLOCK / 2, lanes = channels.count > half ? NQ_BLOCK : channels.count;
+        for (int lane = 0; lane < lanes; lane++) {
+            const int c = channels.first + (lane < half ? lane : channels.count - NQ_BLOCK + lane);
             block->bias[lane] = op->bias[c];
             block->bias_factor[lane] = op->bias_factor[c];
             block->multiplier[lane] = op->multiplier[c];

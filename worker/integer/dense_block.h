@@ -26,8 +26,11 @@ typedef struct {
      * s8 [kernel_h][row_quads][NQ_BLOCK][4] */
 } nq_dense_block;
 
-/* The output channels of a block: 32, or 16 and fewer. The last block repeats some of those before
- * it rather than have less than 32, or than 16 where 16 are enough. */
+/*
+ * The output channels of a block. The last block repeats some of those before it rather than have
+ * less than 32, or than 16 where 16 are enough. Of more than 16 the second half of the block's
+ * lanes has the last 16: between 16 and 32 some are there twice.
+ */
 typedef struct {
     int first, count;
 } nq_channels;

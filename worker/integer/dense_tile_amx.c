@@ -85,14 +85,8 @@ NQ_INLINE void finish_two(const finisher *f, const nq_tile_result *r, int i, boo
                                               scale(f, r, i + 1, 0), scale(f, r, i + 1, 1)},
                                    fits);
     const __m256i one = _mm512_castsi512_si256(bytes), two = _mm512_extracti64x4_epi64(bytes, 1);
-    if (f->channels == NQ_BLOCK) {
-        _mm256_storeu_si256((__m256i *)r->pixels->out[i], one);
-        _mm256_storeu_si256((__m256i *)r->pixels->out[i + 1], two);
-    } else {
-        const __mmask32 kept = (1u << f->channels) - 1;
-        _mm256_mask_storeu_epi8(r->pixels->out[i], kept, one);
-        _mm256_mask_storeu_epi8(r->pixels->out[i + 1], kept, two);
-    }
+    nq_store_two(r->pixels->out[i], one, (size_t)f->channels);
+    nq_store_two(r->pixels->out[i + 1], two, (size_t)f->channels);
 }
 
 /* Four pixels of up to 16 channels. */

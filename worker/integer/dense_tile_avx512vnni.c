@@ -50,9 +50,9 @@ static inline __m512i broadcast_quad(const uint8_t *p)
 #define B(i) requantize(b##i, c, 16)
 #define OUTPUT(convert, i, j, one, two)                                                            \
     if (wide)                                                                                      \
-        store_32(convert((__m512[]){A(i), B(i), A(j), B(j)}, &to), one, two);                      \
+        store_wide(convert((__m512[]){A(i), B(i), A(j), B(j)}, &to), one, two, channels);          \
     else                                                                                           \
-        store_16(convert((__m512[]){A(i), A(j), A(i), A(j)}, &to), one, two);
+        store_narrow(convert((__m512[]){A(i), A(j), A(i), A(j)}, &to), one, two);
 #define OUTPUTS(convert)                                                                           \
     if (groups == 1) {                                                                             \
         OUTPUT(convert, 0, 1, one, one + pitch)                                                    \
@@ -82,18 +82,27 @@ static inline __m512i gather_lanes(__m512i bytes)
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
 }
 
-static inline void store_32(__m512i bytes, uint8_t *one, uint8_t *two)
+static inline void store_wide(__m512i bytes, uint8_t *one, uint8_t *two, size_t channels)
 {
     bytes = gather_lanes(bytes);
-    _mm256_storeu_si256((__m256i *)one, _mm512_castsi512_si256(bytes));
-    _mm256_storeu_si256((__m256i *)two, _mm512_extracti64x4_epi64(bytes, 1));
+    nq_store_two(one, _mm512_castsi512_si256(bytes), channels);
+    nq_store_two(two, _mm512_extracti64x4_epi64(bytes, 1), channels);
 }
 
-static inline void store_16(__m512i bytes, uint8_t *one, uint8_t *two)
+static inline void store_narrow(__m512i bytes, uint8_t *one, uint8_t *two)
 {
     const __m256i both = _mm512_castsi512_si256(gather_lanes(bytes));
     _mm_storeu_si128((__m128i *)one, _mm256_castsi256_si128(both));
     _mm_storeu_si128((__m128i *)two, _mm256_extracti128_si256(both, 1));
+}
+
+/* A pixel of up to 32 channels. */
+static inline void store_pixel(uint8_t *to, __m256i bytes, int channels)
+{
+    if (channels > 16)
+        nq_store_two(to, bytes, (size_t)channels);
+    else
+        nq_store_some128(to, _mm256_castsi256_si128(bytes), (size_t)channels);
 }
 
 /* From a whole tile, groups of seven pixels by 32 bytes, what is wanted of it. */
@@ -104,7 +113,7 @@ static void store_part(const nq_tile *t, const uint8_t *from, int groups)
             uint8_t *to = t->out[g] + (size_t)i * t->out_pitch;
             const __m256i bytes =
                 _mm256_loadu_si256((const __m256i *)(from + (g * NQ_GROUP + i) * NQ_BLOCK));
-            nq_store_some256(to, bytes, (size_t)t->channels);
+            store_pixel(to, bytes, t->channels);
         }
 }
 
@@ -155,8 +164,9 @@ static inline __attribute__((always_inline)) void run(const nq_tile *t, const in
         }
     const nq_dense_block *c = t->block;
     const nq_bounds to = nq_bounds_of(&t->to);
-    const int whole = t->channels == (wide ? 32 : 16) && t->count[0] == NQ_GROUP &&
-                      t->count[groups - 1] == NQ_GROUP;
+    const int whole =
+        t->channels >= 16 && t->count[0] == NQ_GROUP && t->count[groups - 1] == NQ_GROUP;
+    const size_t channels = whole ? (size_t)t->channels : NQ_BLOCK;
     uint8_t spare[2 * NQ_GROUP * NQ_BLOCK];
     uint8_t *one = whole ? t->out[0] : spare;
     uint8_t *two = whole ? t->out[1] : spare + NQ_GROUP * NQ_BLOCK;
@@ -222,6 +232,6 @@ void nq_tile_run_pixel(const nq_tile *t)
     const nq_dense_block *c = t->block;
     const nq_bounds to = nq_bounds_of(&t->to);
     __m512i bytes = gather_lanes(nq_to_bytes((__m512[]){A(0), B(0), A(0), B(0)}, &to));
-    nq_store_some256(t->out[0], _mm512_castsi512_si256(bytes), (size_t)t->channels);
+    store_pixel(t->out[0], _mm512_castsi512_si256(bytes), t->channels);
 }
 #endif

@@ -63,4 +63,15 @@ NQ_INLINE void nq_store_some256(uint8_t *to, __m256i bytes, size_t n)
         nq_store_some128(to + 16, _mm256_extracti128_si256(bytes, 1), n - 16);
 }
 
+/* Two halves of 16 bytes, the second so that it ends with the n-th byte: 16 < n <= 32. */
+NQ_INLINE void nq_store_two(uint8_t *to, __m256i bytes, size_t n)
+{
+    if (n == 32) {
+        _mm256_storeu_si256((__m256i *)to, bytes);
+        return;
+    }
+    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128((__m128i *)(to + n - 16), _mm256_extracti128_si256(bytes, 1));
+}
+
 #endif
