@@ -4,7 +4,7 @@
  * order changing from pair to pair, each with the ceilings measured beside it. NETWORK is a
  * model.safetensors or an architecture. NETQ_CPU chooses the engine's kernels, ONEDNN_MAX_CPU_ISA
  * oneDNN's; PAIRS 0 leaves oneDNN out. JSON on stdout, times in ms an image (of the thread, so that
- * another process on the core does not count; by class: of the wall):
+ * another process on the core does not count; by class: the sum of each layer's shortest):
  *
  *   {"arch":, "kernels":, "macs":, "engine":{spread}, "onednn":{spread}, "ratio":{spread},
  *    "batch":{"engine":, "onednn":}, "isa":, "onednn_version":, "whole":{spread},
@@ -29,9 +29,10 @@ typedef struct {
     nq_plan *plan;
     nq_engine *engine;
     const nq_kernels *kernels;
-    nq_onednn_chain *chain; /* NULL: not asked */
-    bool *layers;           /* [nodes]: which have weights */
-    uint64_t *nanoseconds;  /* [nodes] */
+    nq_onednn_chain *chain;        /* NULL: not asked */
+    bool *layers;                  /* [nodes]: which have weights */
+    uint64_t *nanoseconds;         /* [nodes] of the pass that runs */
+    double *engine_ms, *onednn_ms; /* [nodes] the shortest of all passes, an image */
     uint8_t *crops, *logits;
     int batch;
 } bench;
@@ -39,8 +40,6 @@ typedef struct {
 typedef struct {
     double engine[PAIRS_AT_MOST], onednn[PAIRS_AT_MOST], ratio[PAIRS_AT_MOST], whole[PAIRS_AT_MOST];
     double ceiling[LOOPS][PAIRS_AT_MOST];
-    double class_engine[NQ_LAYER_CLASSES][PAIRS_AT_MOST];
-    double class_onednn[NQ_LAYER_CLASSES][PAIRS_AT_MOST];
 } samples;
 
 static nq_status prepare(bench *b, const char *network, nq_error *err)
@@ -59,9 +58,11 @@ static nq_status prepare(bench *b, const char *network, nq_error *err)
     size_t bytes = (size_t)b->batch * NQ_CROP_BYTES;
     b->layers = calloc(count, sizeof *b->layers);
     b->nanoseconds = calloc(count, sizeof *b->nanoseconds);
+    b->engine_ms = calloc(count, sizeof *b->engine_ms);
+    b->onednn_ms = calloc(count, sizeof *b->onednn_ms);
     b->crops = malloc(bytes);
     b->logits = malloc((size_t)b->batch * (size_t)nq_plan_classes(b->plan));
-    if (!b->layers || !b->nanoseconds || !b->crops || !b->logits)
+    if (!b->layers || !b->nanoseconds || !b->engine_ms || !b->onednn_ms || !b->crops || !b->logits)
         return nq_fail_nomem(err, "a measurement", bytes);
     for (size_t i = 0; i < count; i++)
         b->layers[i] = nq_node_has_weight(&b->model.graph.nodes[i]);
@@ -78,6 +79,8 @@ static void free_bench(bench *b)
     nq_qmodel_free(&b->model);
     free(b->layers);
     free(b->nanoseconds);
+    free(b->engine_ms);
+    free(b->onednn_ms);
     free(b->crops);
     free(b->logits);
 }
@@ -140,31 +143,28 @@ static nq_status choose_chain(bench *b, nq_error *err)
     return status;
 }
 
-/* Sums a pass's times by class, in ms an image, and keeps the shortest of each. */
-static void by_class(const bench *b, int images, bool first, double (*shortest)[PAIRS_AT_MOST],
-                     int pair)
+/* Keeps each node's shortest time of a pass: short enough that hardly anything interrupts it. */
+static void keep_shortest(const bench *b, int images, double *shortest)
 {
-    double sums[NQ_LAYER_CLASSES] = {0};
-    for (int i = 0; i < b->model.graph.count; i++)
-        sums[nq_layer_class_of(&b->model.graph, i)] += (double)b->nanoseconds[i] * 1e-6 / images;
-    for (int c = 0; c < NQ_LAYER_CLASSES; c++)
-        if (first || sums[c] < shortest[c][pair])
-            shortest[c][pair] = sums[c];
-    memset(b->nanoseconds, 0, (size_t)b->model.graph.count * sizeof *b->nanoseconds);
+    for (int i = 0; i < b->model.graph.count; i++) {
+        double ms = (double)b->nanoseconds[i] * 1e-6 / images;
+        if (shortest[i] == 0 || ms < shortest[i])
+            shortest[i] = ms;
+        b->nanoseconds[i] = 0;
+    }
 }
 
-/* A few passes: of each class the fastest counts, since one interruption would show. */
-static nq_status measure_classes(bench *b, samples *s, int pair, nq_error *err)
+static nq_status measure_nodes(bench *b, nq_error *err)
 {
     nq_status status = NQ_OK;
     nq_engine_set_probe(b->engine, (nq_engine_probe){NULL, b->nanoseconds});
     for (int pass = 0; pass < PASSES && status == NQ_OK; pass++) {
         nq_engine_run(b->engine, b->crops, b->batch, b->logits);
-        by_class(b, b->batch, pass == 0, s->class_engine, pair);
+        keep_shortest(b, b->batch, b->engine_ms);
         if (!b->chain)
             continue;
         status = nq_onednn_chain_run(b->chain, b->nanoseconds, err);
-        by_class(b, nq_onednn_chain_batch(b->chain), pass == 0, s->class_onednn, pair);
+        keep_shortest(b, nq_onednn_chain_batch(b->chain), b->onednn_ms);
     }
     return status;
 }
@@ -183,7 +183,7 @@ static nq_status measure_pair(bench *b, samples *s, int pair, nq_error *err)
         status = time_chain(b->chain, NULL, SLICE, &s->onednn[pair], err);
     s->ratio[pair] = s->onednn[pair] / s->engine[pair];
     s->whole[pair] = time_engine(b, NULL, NULL, SLICE);
-    return status == NQ_OK ? measure_classes(b, s, pair, err) : status;
+    return status == NQ_OK ? measure_nodes(b, err) : status;
 }
 
 static json_t *ceilings_json(samples *s, size_t pairs)
@@ -197,24 +197,31 @@ static json_t *ceilings_json(samples *s, size_t pairs)
     return all;
 }
 
-static json_t *classes_json(const bench *b, samples *s, size_t pairs)
+static json_t *class_json(const bench *b, int class)
+{
+    double macs = 0, engine = 0, onednn = 0;
+    int layers = 0;
+    for (int i = 0; i < b->model.graph.count; i++) {
+        if ((int)nq_layer_class_of(&b->model.graph, i) != class)
+            continue;
+        macs += nq_layer_macs(&b->model.graph, i);
+        engine += b->engine_ms[i];
+        onednn += b->onednn_ms[i];
+        layers++;
+    }
+    json_t *one = json_pack("{s:s, s:i, s:f, s:f}", "class", nq_layer_class_names[class], "layers",
+                            layers, "macs", macs, "engine", engine);
+    if (b->chain && class != NQ_LAYER_REST)
+        json_object_set_new(one, "onednn", json_real(onednn));
+    return one;
+}
+
+static json_t *classes_json(const bench *b)
 {
     json_t *all = json_array();
     for (int c = 0; c < NQ_LAYER_CLASSES; c++) {
-        double macs = 0;
-        int layers = 0;
-        for (int i = 0; i < b->model.graph.count; i++)
-            if ((int)nq_layer_class_of(&b->model.graph, i) == c) {
-                macs += nq_layer_macs(&b->model.graph, i);
-                layers++;
-            }
-        json_t *one =
-            json_pack("{s:s, s:i, s:f, s:f}", "class", nq_layer_class_names[c], "layers", layers,
-                      "macs", macs, "engine", nq_bench_quantile(s->class_engine[c], pairs, 0));
-        if (b->chain && c != NQ_LAYER_REST)
-            json_object_set_new(one, "onednn",
-                                json_real(nq_bench_quantile(s->class_onednn[c], pairs, 0)));
-        if (layers)
+        json_t *one = class_json(b, c);
+        if (json_integer_value(json_object_get(one, "layers")) > 0)
             json_array_append(all, one);
         json_decref(one);
     }
@@ -226,11 +233,11 @@ static json_t *report(const bench *b, samples *s, size_t pairs)
     double macs = 0;
     for (int i = 0; i < b->model.graph.count; i++)
         macs += nq_layer_macs(&b->model.graph, i);
-    json_t *all = json_pack(
-        "{s:s, s:s, s:f, s:o, s:o, s:{s:i}, s:o, s:o}", "arch", b->model.graph.arch, "kernels",
-        nq_kernels_name(b->kernels), "macs", macs, "engine", nq_bench_spread(s->engine, pairs),
-        "whole", nq_bench_spread(s->whole, pairs), "batch", "engine", b->batch, "ceilings",
-        ceilings_json(s, pairs), "classes", classes_json(b, s, pairs));
+    json_t *all = json_pack("{s:s, s:s, s:f, s:o, s:o, s:{s:i}, s:o, s:o}", "arch",
+                            b->model.graph.arch, "kernels", nq_kernels_name(b->kernels), "macs",
+                            macs, "engine", nq_bench_spread(s->engine, pairs), "whole",
+                            nq_bench_spread(s->whole, pairs), "batch", "engine", b->batch,
+                            "ceilings", ceilings_json(s, pairs), "classes", classes_json(b));
     if (!b->chain)
         return all;
     json_object_set_new(all, "onednn", nq_bench_spread(s->onednn, pairs));
