@@ -245,7 +245,12 @@ static void run_phases(const job *j, const nq_tile_channels *channels, int chann
         const int n = least(end - p, PHASE * NQ_STEP);
         nq_tiles_multiply_once(&j->input, channels, j->in + p * j->input.step + j->input.offset[0],
                                tiles_of(n), j->sums);
-        for (int i = 0; i < n; i += NQ_STEP) {
+        int done = 0;
+        if (j->width == j->pitch && j->height == j->lines)
+            done = nq_tiles_requantize_all(j->sums, channels, n,
+                                           j->out + (size_t)p * j->out_pitch + channel,
+                                           j->out_pitch, &j->op->out);
+        for (int i = done / NQ_STEP * NQ_STEP; done < n && i < n; i += NQ_STEP) {
             keep_pixels(j, p + i, channel, j->pixels);
             nq_tiles_requantize(&(nq_tile_result){&j->sums[i / NQ_STEP], j->pixels, *channels},
                                 &j->op->out);

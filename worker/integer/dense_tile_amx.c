@@ -63,9 +63,8 @@ NQ_INLINE finisher finisher_of(const nq_tile_channels *channels, const nq_output
     return f;
 }
 
-NQ_INLINE __m512 scale(const finisher *f, const nq_tile_result *r, int pixel, int i)
+NQ_INLINE __m512 scale(const finisher *f, const int32_t *sums, int i)
 {
-    const int32_t *sums = r->sums->of[r->pixels->position[pixel]];
     __m512 acc = _mm512_cvtepi32_ps(_mm512_load_si512(sums + NQ_TILE * i));
     return _mm512_mul_ps(_mm512_fmadd_ps(f->bias[i], f->bias_factor[i], acc), f->multiplier[i]);
 }
@@ -78,29 +77,47 @@ NQ_INLINE __m512i to_bytes(const finisher *f, const __m512 r[4], bool fits)
 }
 
 /* Two pixels of more than 16 channels. */
-NQ_INLINE void finish_two(const finisher *f, const nq_tile_result *r, int i, bool fits)
+NQ_INLINE void finish_two(const finisher *f, const int32_t *const sums[2], uint8_t *const out[2],
+                          bool fits)
 {
     const __m512i bytes = to_bytes(f,
-                                   (__m512[]){scale(f, r, i, 0), scale(f, r, i, 1),
-                                              scale(f, r, i + 1, 0), scale(f, r, i + 1, 1)},
+                                   (__m512[]){scale(f, sums[0], 0), scale(f, sums[0], 1),
+                                              scale(f, sums[1], 0), scale(f, sums[1], 1)},
                                    fits);
-    const __m256i one = _mm512_castsi512_si256(bytes), two = _mm512_extracti64x4_epi64(bytes, 1);
-    nq_store_two(r->pixels->out[i], one, (size_t)f->channels);
-    nq_store_two(r->pixels->out[i + 1], two, (size_t)f->channels);
+    nq_store_two(out[0], _mm512_castsi512_si256(bytes), (size_t)f->channels);
+    nq_store_two(out[1], _mm512_extracti64x4_epi64(bytes, 1), (size_t)f->channels);
 }
 
 /* Four pixels of up to 16 channels. */
-NQ_INLINE void finish_four(const finisher *f, const nq_tile_result *r, int i, bool fits)
+NQ_INLINE void finish_four(const finisher *f, const int32_t *const sums[4], uint8_t *const out[4],
+                           bool fits)
 {
     const __m512i bytes = to_bytes(f,
-                                   (__m512[]){scale(f, r, i, 0), scale(f, r, i + 1, 0),
-                                              scale(f, r, i + 2, 0), scale(f, r, i + 3, 0)},
+                                   (__m512[]){scale(f, sums[0], 0), scale(f, sums[1], 0),
+                                              scale(f, sums[2], 0), scale(f, sums[3], 0)},
                                    fits);
     const __mmask16 kept = (__mmask16)((1u << f->channels) - 1);
-    _mm_mask_storeu_epi8(r->pixels->out[i], kept, _mm512_castsi512_si128(bytes));
-    _mm_mask_storeu_epi8(r->pixels->out[i + 1], kept, _mm512_extracti32x4_epi32(bytes, 1));
-    _mm_mask_storeu_epi8(r->pixels->out[i + 2], kept, _mm512_extracti32x4_epi32(bytes, 2));
-    _mm_mask_storeu_epi8(r->pixels->out[i + 3], kept, _mm512_extracti32x4_epi32(bytes, 3));
+    _mm_mask_storeu_epi8(out[0], kept, _mm512_castsi512_si128(bytes));
+    _mm_mask_storeu_epi8(out[1], kept, _mm512_extracti32x4_epi32(bytes, 1));
+    _mm_mask_storeu_epi8(out[2], kept, _mm512_extracti32x4_epi32(bytes, 2));
+    _mm_mask_storeu_epi8(out[3], kept, _mm512_extracti32x4_epi32(bytes, 3));
+}
+
+NQ_INLINE void finish_kept(const finisher *f, const nq_tile_result *r, int i, bool fits)
+{
+    const nq_tile_pixels *p = r->pixels;
+    finish_two(f, (const int32_t *[]){r->sums->of[p->position[i]], r->sums->of[p->position[i + 1]]},
+               &p->out[i], fits);
+}
+
+NQ_INLINE void finish_kept_four(const finisher *f, const nq_tile_result *r, int i, bool fits)
+{
+    const nq_tile_pixels *p = r->pixels;
+    finish_four(f,
+                (const int32_t *[]){r->sums->of[p->position[i]], r->sums->of[p->position[i + 1]],
+                                    r->sums->of[p->position[i + 2]],
+                                    r->sums->of[p->position[i + 3]]},
+                &p->out[i], fits);
 }
 
 void nq_tiles_requantize(const nq_tile_result *r, const nq_output *to)
@@ -109,13 +126,32 @@ void nq_tiles_requantize(const nq_tile_result *r, const nq_output *to)
     const int count = r->pixels->count;
     if (f.channels <= NQ_TILE)
         for (int i = 0; i < count; i += 4)
-            finish_four(&f, r, i, r->channels.block->fits);
+            finish_kept_four(&f, r, i, r->channels.block->fits);
     else if (r->channels.block->fits)
         for (int i = 0; i < count; i += 2)
-            finish_two(&f, r, i, true);
+            finish_kept(&f, r, i, true);
     else
         for (int i = 0; i < count; i += 2)
-            finish_two(&f, r, i, false);
+            finish_kept(&f, r, i, false);
+}
+
+int nq_tiles_requantize_all(const nq_tile_sums *sums, const nq_tile_channels *channels, int count,
+                            uint8_t *out, size_t pitch, const nq_output *to)
+{
+    if (!channels->block->fits)
+        return 0;
+    const finisher f = finisher_of(channels, to);
+    const int32_t(*sum)[NQ_BLOCK] = sums->of;
+    int i = 0;
+    if (f.channels <= NQ_TILE)
+        for (; i + 4 <= count; i += 4, sum += 4, out += 4 * pitch)
+            finish_four(&f, (const int32_t *[]){sum[0], sum[1], sum[2], sum[3]},
+                        (uint8_t *[]){out, out + pitch, out + 2 * pitch, out + 3 * pitch}, true);
+    else
+        for (; i + 2 <= count; i += 2, sum += 2, out += 2 * pitch)
+            finish_two(&f, (const int32_t *[]){sum[0], sum[1]}, (uint8_t *[]){out, out + pitch},
+                       true);
+    return i;
 }
 
 /* ---- multiplication ---- */
@@ -132,7 +168,7 @@ NQ_INLINE void slot(meanwhile *m)
 {
     m->credit += m->pairs;
     for (; m->credit >= m->slots; m->credit -= m->slots, m->next += 2)
-        finish_two(&m->f, m->result, m->next, true);
+        finish_kept(&m->f, m->result, m->next, true);
 }
 
 NQ_INLINE void multiply(const nq_tile_input *input, const nq_tile_channels *channels,

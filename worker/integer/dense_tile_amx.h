@@ -72,5 +72,9 @@ void nq_tiles_multiply(const nq_tile_input *input, const nq_tile_channels *chann
 void nq_tiles_multiply_once(const nq_tile_input *input, const nq_tile_channels *channels,
                             const uint8_t *in, int tiles, nq_tile_sums *sums);
 void nq_tiles_requantize(const nq_tile_result *result, const nq_output *to);
+/* Positions that are all kept, one after another. Returns how many of them are done: not an odd
+ * end, and none where results might not fit 32 bits. */
+int nq_tiles_requantize_all(const nq_tile_sums *sums, const nq_tile_channels *channels, int count,
+                            uint8_t *out, size_t pitch, const nq_output *to);
 
 #endif
