@@ -59,7 +59,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all programs tests bench-programs deps deps-test deps-develop demo test test-long parity fuzz bench accuracy install clean format lint help
+.PHONY: all programs tests bench-programs deps deps-test deps-develop demo test test-long parity fuzz bench bench-distill accuracy install clean format lint help
 
 all: deps
 	@$(MAKE) --no-print-directory programs
@@ -97,6 +97,11 @@ bench: deps-test
 	@$(MAKE) --no-print-directory -j2 programs bench-programs
 	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" WEIGHTS="$(WEIGHTS)" IMAGES="$(IMAGES)" \
 	  NETQ_ORT_PYTHON="$(NETQ_ORT_PYTHON)" python3 bench/bench.py --networks "$(NETWORKS)" --parts "$(PART)"
+
+#: make bench-distill NETQ_SHARED=DIR   a step of ZeroQ's synthesis beside PyTorch
+bench-distill: deps-test
+	@$(MAKE) --no-print-directory -j2 programs $(BUILD)/tests/distill_dump
+	@BUILD=$(BUILD) NETQ_SHARED="$(NETQ_SHARED)" MODELS="$(MODELS)" THREADS="$(THREADS)" python3 bench/distill.py
 
 #: make accuracy NETQ_SHARED=DIR DATA=IMAGEFOLDER [PRESETS= BITS= MODELS= CALIBRATE= LIMIT=]   what each method loses
 accuracy: deps

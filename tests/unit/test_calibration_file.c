@@ -37,6 +37,7 @@ static void npy_is_read_as_samples(void **unused)
     nq_samples *samples = NULL;
     spec->calibrate.source = NQ_CALIBRATE_DISTILL;
     spec->calibrate.samples = COUNT;
+    spec->calibrate.views = 1;
     assert_ok(nq_calibration_write_npy(path, images, COUNT, &err), &err);
     assert_ok(nq_samples_open(spec, folder, "calibration.npy", &samples, &err), &err);
     assert_int_equal(nq_samples_count(samples), COUNT);
