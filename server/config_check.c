@@ -200,6 +200,24 @@ static void check_thing(complaints *c, const char *what, const char *name, const
     c->complain(c->context, said.text);
 }
 
+/* A folder that is not there will be made. */
+static void check_cache(complaints *c, const nq_config *config)
+{
+    const char *directory = config->cache_directory;
+    struct stat st = {0};
+    nq_error said = {0};
+    if (config->cache_limit_mb == 0 || (stat(directory, &st) != 0 && errno == ENOENT))
+        return;
+    if (access(directory, R_OK | W_OK | X_OK) != 0)
+        nq_fail_errno(&said, errno, "[cache]: directory: cannot use %s", directory);
+    else if (!S_ISDIR(st.st_mode))
+        nq_fail(&said, NQ_ERR_INPUT, "[cache]: directory: %s is not a folder", directory);
+    else
+        return;
+    c->count++;
+    c->complain(c->context, said.text);
+}
+
 nq_status nq_config_check(const nq_config *config, nq_config_complain complain, void *context,
                           int *count, nq_error *err)
 {
@@ -219,6 +237,7 @@ nq_status nq_config_check(const nq_config *config, nq_config_complain complain, 
         check_thing(&c, "dataset", d->name, "labels", d->labels, false);
         check_thing(&c, "dataset", d->name, "wnids", d->wnids, false);
     }
+    check_cache(&c, config);
     *count = c.count;
     return status;
 }

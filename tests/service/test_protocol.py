@@ -304,6 +304,8 @@ def check():
         says("[model x]\ncheckpoint = y\n", "arch x is not supported", 1)
         says(good + "[model resnet18]\ncheckpoint = nowhere.pth\n", "[model resnet18]: checkpoint: cannot read", 1)
         says(good + "[dataset more]\npath = nowhere\n", "[dataset more]: path: cannot read", 1)
+        says(good + "[cache]\ndirectory = netqd.conf\n", "[cache]: directory: cannot use", 1)
+        says(good + "[cache]\ndirectory = made/later\n", "no problems", 0)
         says("[daemon]\nworker = /nowhere\n", "worker: cannot run /nowhere", 1)
 
 
