@@ -46,6 +46,25 @@ def try_part(tap, report, inputs, part):
         tap.check(False, "%s: %s" % (part, failure))
 
 
+def arithmetic(tap):
+    """What the tables are computed with, on figures whose answers are known."""
+    spread = show.summary([4, 1, 3, 2])
+    tap.check((spread["median"], spread["low"], spread["high"]) == (2.5, 1.75, 3.25), "median and quartiles")
+    tap.check(
+        show.percent(118e6, 0.5, 472) == 50, "per cent of a ceiling: 118 million in half a millisecond of 472 GMAC/s"
+    )
+    report = show.Report({"vendor": "AuthenticAMD", "family": "26"}, quiet=True)
+    words = [report.bar("x", "y", 1.1, 1.2), report.bar("x", "y", 1.1, 1.2, less=True), report.bar("x", "y", 1.1, None)]
+    tap.check(
+        [b["met"] for b in report.data["bars"]] == [False, True] and words[0].endswith("MISSED") and words[2] == "",
+        "bars are met or missed",
+    )
+    tap.check(
+        report.generation == "Zen 5" and show.generation({"vendor": "GenuineIntel", "family": "6"}) == "Zen 4",
+        "the CPU that the bars are of",
+    )
+
+
 def same_network(tap, inputs):
     """onnxruntime is given the network that netq scores: nearly all labels agree."""
     python, why = python_of("onnxruntime")
@@ -63,6 +82,7 @@ def same_network(tap, inputs):
 
 def run():
     tap = Tap()
+    arithmetic(tap)
     scratch = tempfile.mkdtemp(prefix="netq-bench-")
     try:
         os.environ["WEIGHTS"] = CHECKPOINTS
