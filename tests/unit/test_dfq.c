@@ -151,7 +151,7 @@ static void ranges_hold_six_deviations(void **state)
         nq_normal n = m.channel[2][c];
         low = fmin(low, n.mean - 6 * n.sd);
         high = fmax(high, n.mean + 6 * n.sd);
-        narrow = fmax(narrow, n.mean + 4 * n.sd);
+        narrow = fmax(narrow, n.mean + 4.5 * n.sd);
     }
     assert_near(ranges[2].low, low, 1e-5);
     assert_near(ranges[2].high, high, 1e-5);

@@ -5,12 +5,12 @@
 
 #define UNIT 0x1p40 /* of a histogram's counts: all of a node's values */
 
-int nq_bn_sigmas(int bits)
+double nq_bn_sigmas(int bits)
 {
-    return bits > 5 ? bits - 2 : 3;
+    return fmax(0.75 * bits, 2);
 }
 
-static nq_range of_channels(const nq_normal *channel, int count, int sigmas)
+static nq_range of_channels(const nq_normal *channel, int count, double sigmas)
 {
     double low = INFINITY, high = -INFINITY;
     for (int c = 0; c < count; c++) {

@@ -7,8 +7,8 @@
 #include "worker/quantize/ranges.h"
 
 /* Standard deviations on either side of a channel's mean that a range holds: 6 at 8 bits (Nagel et
- * al., ICCV 2019, section 5); below, where steps are wide, as many fewer as bits, at least 3. */
-int nq_bn_sigmas(int bits);
+ * al., ICCV 2019, section 5), in proportion to the bits below, where steps are wide; at least 2. */
+double nq_bn_sigmas(int bits);
 
 /*
  * Fills ranges[graph->count]: from the least to the largest mean -/+ 6 sd of a node's
