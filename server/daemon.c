@@ -6,6 +6,7 @@
 #include "server/cache_builder.h"
 #include "server/connection.h"
 #include "server/scheduler.h"
+#include "server/startup.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -69,6 +70,7 @@ static void remove_folders(uv_work_t *work)
             nq_log(NQ_LOG_WARN, "job_folder_stays", "why", "%s", err.text, NULL);
         free(folder);
     }
+    nq_shared_images_sweep(e->daemon->config);
 }
 
 static void on_removed(uv_work_t *work, int status)

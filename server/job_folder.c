@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/version.h"
+#include "server/startup.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -57,15 +58,15 @@ static json_t *cache_json(const nq_config *config)
 static json_t *run_json(const nq_slot *slot, const nq_inputs *in, nq_error *err)
 {
     const nq_config *config = slot->daemon->config;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i}",
-                     "checkpoint", place_json(&in->checkpoint), "dataset", place_json(&in->dataset),
-                     "labels", place_json(&in->labels), "wnids", place_json(&in->wnids),
-                     "calibration", place_json(&in->calibration), "quantized",
-                     place_json(&in->quantized), "float_output",
-                     float_artifact_json(slot, "output.txt", err), "float_logits",
-                     float_artifact_json(slot, "logits.npy", err), "cache", cache_json(config),
-                     "dataset_stamp", slot->job.dataset_stamp, "threads", config->threads,
-                     "memory_mb", config->memory_mb, "daemon_pid", (int)getpid());
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:i, s:i, s:i}",
+        "checkpoint", place_json(&in->checkpoint), "dataset", place_json(&in->dataset), "labels",
+        place_json(&in->labels), "wnids", place_json(&in->wnids), "calibration",
+        place_json(&in->calibration), "quantized", place_json(&in->quantized), "float_output",
+        float_artifact_json(slot, "output.txt", err), "float_logits",
+        float_artifact_json(slot, "logits.npy", err), "cache", cache_json(config), "shared_images",
+        "root", config->state, "path", NQ_SHARED_IMAGES, "dataset_stamp", slot->job.dataset_stamp,
+        "threads", config->threads, "memory_mb", config->memory_mb, "daemon_pid", (int)getpid());
 }
 
 static json_t *job_json(const nq_slot *slot, const nq_inputs *in, json_t *spec, nq_error *err)

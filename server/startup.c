@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A lock of the process, not of the descriptor: a worker that has been forked and not yet become
@@ -126,6 +127,20 @@ nq_status nq_startup_sweep(const nq_config *config, nq_store *store, nq_error *e
     return status;
 }
 
+void nq_shared_images_sweep(const nq_config *config)
+{
+    char *folder = nq_path_join(config->state, NQ_SHARED_IMAGES);
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct stat st;
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(st.st_mode) && st.st_nlink == 1)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    free(folder);
+}
+
 nq_status nq_startup(const nq_config *config, nq_store **store, int *lock_fd, nq_error *err)
 {
     *store = NULL;
@@ -141,6 +156,8 @@ nq_status nq_startup(const nq_config *config, nq_store **store, int *lock_fd, nq
         status = nq_startup_reconcile(config, *store, err);
     if (status == NQ_OK)
         status = nq_startup_sweep(config, *store, err);
+    if (status == NQ_OK)
+        nq_shared_images_sweep(config);
     if (status != NQ_OK) {
         nq_store_close(*store);
         *store = NULL;

@@ -127,7 +127,8 @@ static nq_status take_run(const json_t *run, nq_job_file *job, nq_error *err)
                   {"calibration", &job->calibration},
                   {"quantized", &job->quantized},
                   {"float_output", &job->float_output},
-                  {"float_logits", &job->float_logits}};
+                  {"float_logits", &job->float_logits},
+                  {"shared_images", &job->shared_images}};
     nq_status status = NQ_OK;
     for (size_t i = 0; i < sizeof places / sizeof places[0] && status == NQ_OK; i++)
         status = take_place(run, places[i].key, places[i].place, err);
@@ -196,9 +197,9 @@ cleanup:
 
 void nq_job_file_free(nq_job_file *job)
 {
-    nq_place *places[] = {&job->checkpoint,   &job->dataset,     &job->labels,
-                          &job->wnids,        &job->calibration, &job->quantized,
-                          &job->float_output, &job->float_logits};
+    nq_place *places[] = {&job->checkpoint,   &job->dataset,      &job->labels,
+                          &job->wnids,        &job->calibration,  &job->quantized,
+                          &job->float_output, &job->float_logits, &job->shared_images};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         free(places[i]->root);
         free(places[i]->path);

@@ -29,6 +29,7 @@ typedef struct {
     uint64_t dataset_images;
     /* `run`: outside the fingerprint. */
     nq_place checkpoint, dataset, labels, wnids, calibration, quantized, float_output, float_logits;
+    nq_place shared_images; /* a folder: worker/shared_images.h */
     nq_crop_place cache;
     char dataset_stamp[NQ_SHA256_TEXT];
     int threads;

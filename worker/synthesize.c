@@ -3,8 +3,11 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "worker/calibrate/distill.h"
+#include "worker/calibrate/samples.h"
+#include "worker/calibrate/source.h"
 #include "worker/make_model.h"
 #include "worker/output/calibration_file.h"
+#include "worker/shared_images.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,26 +30,38 @@ static nq_status tell(void *context, size_t done, size_t total, double loss, nq_
     return nq_progress_tell(w->report, "distill", done, total, err);
 }
 
-static nq_status write_to(const char *dir, const char *name,
-                          nq_status (*write)(const char *path, const float *images, size_t count,
-                                             nq_error *err),
-                          const float *images, size_t count, nq_error *err)
+static nq_status write_sheet(const char *dir, const float *images, size_t count, nq_error *err)
 {
     char *path;
-    if (asprintf(&path, "%s/out/%s", dir, name) < 0)
-        return nq_fail_nomem(err, name, strlen(dir));
-    nq_status status = write(path, images, count, err);
+    if (asprintf(&path, "%s/out/%s", dir, NQ_CALIBRATION_PNG) < 0)
+        return nq_fail_nomem(err, "a path", strlen(dir));
+    nq_status status = nq_calibration_write_sheet(path, images, count, err);
     free(path);
     return status;
 }
 
-nq_status nq_synthesize(const char *dir, const nq_job_file *job, const nq_graph *graph,
-                        nq_pool *pool, nq_progress_report *report, nq_error *err)
+/* The images that another job has made, as it wrote them. */
+static nq_status read_shared(const char *dir, const nq_job_file *job, float **images, nq_error *err)
+{
+    const size_t each = (size_t)NQ_SAMPLE_PIXELS * NQ_SAMPLE_CHANNELS;
+    size_t count = (size_t)job->spec.calibrate.samples;
+    nq_samples *samples = NULL;
+    char *out = nq_path_join(dir, "out");
+    *images = malloc(count * each * sizeof **images);
+    nq_status status = out && *images
+                           ? nq_samples_open(&job->spec, out, NQ_CALIBRATION_NPY, &samples, err)
+                           : nq_fail_nomem(err, "images", count * each * sizeof **images);
+    if (status == NQ_OK)
+        status = nq_samples_read_slice(samples, 0, count, count, 0, *images, err);
+    nq_samples_free(samples);
+    free(out);
+    return status;
+}
+
+static nq_status distill(const char *dir, const nq_job_file *job, const nq_graph *graph,
+                         nq_pool *pool, nq_progress_report *report, float **images, nq_error *err)
 {
     watching w = {.report = report};
-    float *images = NULL;
-    size_t count = (size_t)job->spec.calibrate.samples;
-    nq_progress_stage(report, "distill");
     char *state = nq_kept_path(dir, job, "distill", "bin");
     if (!state)
         return nq_fail_nomem(err, "a path", strlen(dir));
@@ -57,15 +72,36 @@ nq_status nq_synthesize(const char *dir, const nq_job_file *job, const nq_graph 
                       .state_seconds = STATE_SECONDS,
                       .progress = tell,
                       .context = &w};
-    nq_status status = nq_distill_images(&ask, &images, err);
+    nq_status status = nq_distill_images(&ask, images, err);
     free(state);
     if (status == NQ_OK)
-        status = write_to(dir, NQ_CALIBRATION_NPY, nq_calibration_write_npy, images, count, err);
+        nq_log(NQ_LOG_INFO, "distilled", "images", "%d", job->spec.calibrate.samples, "steps",
+               "%zu", w.steps, "loss", "%g", w.loss, "least", "%g", w.least, NULL);
+    return status;
+}
+
+nq_status nq_synthesize(const char *dir, const nq_job_file *job, const nq_graph *graph,
+                        nq_pool *pool, nq_progress_report *report, nq_error *err)
+{
+    float *images = NULL;
+    size_t count = (size_t)job->spec.calibrate.samples;
+    char *path;
+    if (asprintf(&path, "%s/out/%s", dir, NQ_CALIBRATION_NPY) < 0)
+        return nq_fail_nomem(err, "a path", strlen(dir));
+    nq_progress_stage(report, "distill");
+    nq_status status;
+    if (nq_shared_images_take(job, path)) {
+        status = read_shared(dir, job, &images, err);
+    } else {
+        status = distill(dir, job, graph, pool, report, &images, err);
+        if (status == NQ_OK)
+            status = nq_calibration_write_npy(path, images, count, err);
+        if (status == NQ_OK)
+            nq_shared_images_keep(job, path);
+    }
+    free(path);
     if (status == NQ_OK)
-        status = write_to(dir, NQ_CALIBRATION_PNG, nq_calibration_write_sheet, images, count, err);
+        status = write_sheet(dir, images, count, err);
     free(images);
-    if (status == NQ_OK)
-        nq_log(NQ_LOG_INFO, "distilled", "images", "%zu", count, "steps", "%zu", w.steps, "loss",
-               "%g", w.loss, "least", "%g", w.least, NULL);
     return status;
 }

@@ -12,7 +12,8 @@
 
 /*
  * Makes the images from `graph` (folded, not repaired), going on from what an earlier start left in
- * DIR/state, and writes them to DIR/out under the two names above. Reports the stage distill.
+ * DIR/state, or takes those that another job has made (worker/shared_images.h), and writes them to
+ * DIR/out under the two names above. Reports the stage distill.
  */
 nq_status nq_synthesize(const char *dir, const nq_job_file *job, const nq_graph *graph,
                         nq_pool *pool, nq_progress_report *report, nq_error *err);

@@ -166,6 +166,54 @@ def distilled():
     assert b"'shape': (6, 3, 224, 224)" in found[0][0][:128] and found[0][1].startswith(b"\x89PNG")
 
 
+@test("jobs that agree on distilled images make them once: one file, the same results; a damaged one is made anew")
+def shared_images():
+    spec = {"dataset": "demo", "preset": "w8a8", "limit": 60,
+            "calibrate": {"source": "distill", "samples": 4, "batch": 4, "steps": 6, "init": "gaussian"}}
+    coarse = {**spec, "weights": {"bits": 4}}
+    other = {**spec, "calibrate": {**spec["calibrate"], "seed": 2}}
+
+    def finished(d, spec):
+        n = d.submit("demo", spec=spec)
+        job = d.wait(n, seconds=120)
+        assert job["state"] == "done", job
+        return n
+
+    def inode(d, n):
+        return os.stat(os.path.join(d.state, "jobs", str(n), "out/calibration.npy")).st_ino
+
+    def made(d, n):
+        log = artifact(d, n, "log.txt")
+        assert (b" distilled " in log) != (b" images_shared " in log), log
+        return b" distilled " in log
+
+    with daemon() as d:
+        folder = os.path.join(d.state, "calibration")
+        first, second, third = finished(d, spec), finished(d, coarse), finished(d, other)
+        assert [made(d, n) for n in (first, second, third)] == [True, False, True]
+        assert inode(d, first) == inode(d, second) != inode(d, third) and len(os.listdir(folder)) == 2
+        for name in ("calibration.npy", "calibration.png"):
+            assert artifact(d, first, name) == artifact(d, second, name)
+        alone = files(d, second)
+
+        # What no job has is swept at the start; what is damaged is not believed.
+        d.stop()
+        d.write("state/calibration/left.npy", "of a job that was forgotten")
+        shutil.rmtree(os.path.join(d.state, "jobs", str(third)))
+        (shared,) = [os.path.join(folder, f) for f in os.listdir(folder)
+                     if os.stat(os.path.join(folder, f)).st_ino == inode(d, first)]
+        d.start()
+        assert [os.path.join(folder, f) for f in os.listdir(folder)] == [shared]
+        os.unlink(shared)
+        d.write(os.path.join("state/calibration", os.path.basename(shared)), "damaged")
+        fourth = finished(d, {**spec, "weights": {"bits": 5}})
+        assert made(d, fourth) and artifact(d, fourth, "calibration.npy") == artifact(d, first, "calibration.npy")
+        assert os.stat(shared).st_ino == inode(d, fourth)
+    with daemon() as d:
+        n = finished(d, coarse)
+        assert made(d, n) and files(d, n) == alone
+
+
 class System:
     def __reduce__(self):
         return os.system, ("touch /tmp/netq-hostile-%d" % os.getpid(),)
