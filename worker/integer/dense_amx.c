@@ -19,6 +19,8 @@ enum {
     BAND_BYTES = 65536,      /* of input and output that all blocks of channels pass over in turn */
     WEIGHTS_LARGE = 1048576, /* these are better read once than the input */
     PLANES_CHANNELS = 32,    /* from here on a tap alone is worth a tile */
+    COPIED_PIXELS = 256,     /* at a time */
+    COPY_BLOCKS = 8,         /* so many blocks of channels pay for a copy that only aligns */
     COPIED = 32,             /* bytes by one vector */
     SLACK = 16 * NQ_TILE_BYTES, /* what tiles and vectors may reach past the end of a copy */
     PHASE = 4                   /* steps that are multiplied, then requantized */
@@ -152,7 +154,7 @@ void nq_dense_size_amx(const nq_conv *op, size_t *packed, size_t *scratch)
     const nq_window *w = &op->window;
     const nq_conv s = shaped(op);
     *packed = nq_dense_block_bytes(&s.window, row_quads(&s.window)) * (size_t)nq_dense_blocks(w);
-    size_t copy = NQ_STEP * pixel_bytes(&s.window);
+    size_t copy = COPIED_PIXELS * pixel_bytes(&s.window);
     if (layout_of(w) == PLANES)
         copy = plane_offset(w, least(w->stride, w->kernel_h), 0,
                             (extent){op->images > 1 ? op->images : 1, w->out_h}) +
@@ -318,38 +320,6 @@ static void run_pixel(const job *j, int x, const uint8_t *in)
     }
 }
 
-/* Whole tiles where the pixels are, as far as no tile reads past the last one; copies of the rest.
- * A pixel alone is no work for a tile. */
-static void run_pixels(job *j, int pixels, const uint8_t *in, size_t pitch, uint8_t *scratch)
-{
-    const size_t c = (size_t)j->shape->in_c, bytes = pixel_bytes(j->shape);
-    const size_t past = (size_t)row_quads(j->shape) * 4 - c;
-    const int safe = pixels - (int)((past + pitch - 1) / pitch);
-    j->in = in;
-    j->input.step = (ptrdiff_t)pitch;
-    j->positions = safe > 0 ? safe / NQ_TILE * NQ_TILE : 0;
-    j->width = j->pitch = pixels;
-    j->line_step = pixels * j->input.step;
-    run_positions(j);
-    const int rest = pixels - j->positions;
-    uint8_t *to = scratch;
-    for (int i = 0; i < rest; i++, to += bytes) {
-        memcpy(to, in + (size_t)(j->positions + i) * pitch, c);
-        memset(to + c, 0, bytes - c);
-    }
-    nq_tiles_written();
-    if (rest == 1) {
-        run_pixel(j, j->positions, scratch);
-    } else if (rest > 1) {
-        j->in = scratch;
-        j->input.step = (ptrdiff_t)bytes;
-        j->out += (size_t)j->positions * j->out_pitch;
-        j->positions = j->width = j->pitch = rest;
-        j->line_step = rest * j->input.step;
-        run_positions(j);
-    }
-}
-
 /* n >= COPIED bytes. */
 static inline void copy_run(uint8_t *to, const uint8_t *from, int n)
 {
@@ -359,6 +329,59 @@ static inline void copy_run(uint8_t *to, const uint8_t *from, int n)
     if (i < n) {
         i = n - COPIED;
         _mm256_storeu_si256((__m256i *)(to + i), _mm256_loadu_si256((const __m256i *)(from + i)));
+    }
+}
+
+/* Copies of pixels, each at the beginning of a cache line. */
+static void copy_pixels(const uint8_t *in, size_t pitch, int n, int channels, size_t bytes,
+                        uint8_t *to)
+{
+    for (int i = 0; i < n; i++, in += pitch, to += bytes) {
+        if (channels >= COPIED)
+            copy_run(to, in, channels);
+        else
+            memcpy(to, in, (size_t)channels);
+    }
+}
+
+/* From here on pixels are copied: where reading whole fours of bytes, or whole tiles, would reach
+ * past the last one; and all of them where most rows of a tile would cross cache lines, which costs
+ * more than a copy that several blocks of channels use. */
+static int first_copied(const job *j, int pixels, size_t pitch)
+{
+    const size_t past = (size_t)row_quads(j->shape) * 4 - (size_t)j->shape->in_c;
+    const int safe = pixels - (int)((past + pitch - 1) / pitch);
+    const bool crossing = j->input.chunks > 2 && pitch % NQ_TILE_BYTES;
+    if (safe < 0 || (crossing && nq_dense_blocks(j->shape) >= COPY_BLOCKS))
+        return 0;
+    return safe / NQ_TILE * NQ_TILE;
+}
+
+static void run_pixels(job *j, int pixels, const uint8_t *in, size_t pitch, uint8_t *scratch)
+{
+    const size_t bytes = pixel_bytes(j->shape);
+    uint8_t *const out = j->out;
+    int first = first_copied(j, pixels, pitch);
+    j->in = in;
+    j->input.step = (ptrdiff_t)pitch;
+    j->positions = j->width = j->pitch = first;
+    j->line_step = first * j->input.step;
+    run_positions(j);
+    j->in = scratch;
+    j->input.step = (ptrdiff_t)bytes;
+    for (int n; first < pixels; first += n) {
+        n = least(pixels - first, COPIED_PIXELS);
+        copy_pixels(in + (size_t)first * pitch, pitch, n, j->shape->in_c, bytes, scratch);
+        nq_tiles_written();
+        j->out = out + (size_t)first * j->out_pitch;
+        if (n == 1) { /* no work for a tile */
+            memset(scratch + j->shape->in_c, 0, bytes - (size_t)j->shape->in_c);
+            run_pixel(j, 0, scratch);
+            break;
+        }
+        j->positions = j->width = j->pitch = n;
+        j->line_step = n * j->input.step;
+        run_positions(j);
     }
 }
 
