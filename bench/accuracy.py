@@ -10,7 +10,7 @@ checkpoint or the images changed; one that failed is tried again. Settings come 
   MODELS       default: the challenge's three
   PRESETS      default: every preset that quantizes. One may be varied: w8a8:weights.rounding=squant:calibrate.seed=2
   BITS         weights/activations, default 8/8,6/6,4/8,4/4; where both are 4 or less the first and the last layer stay at 8
-  CALIBRATE    an image folder or .npy to calibrate on, for the presets that take samples
+  CALIBRATE    an image folder or .npy to calibrate on, for the presets that take noise
   LIMIT        score only so many images
   THREADS      of a job, default: all CPUs
 """
@@ -166,7 +166,7 @@ def cell_spec(lab, model, method, weights, activations):
     resolved = lab.resolve(spec, *flags)
     if max(weights, activations) <= 4 and not resolved["keep_8bit"]:
         spec["keep_8bit"] = ["first", "last"]
-    if lab.calibrate and resolved["calibrate"]["source"] != "none":
+    if lab.calibrate and resolved["calibrate"]["source"] in ("gaussian", "uniform", "file"):
         spec["calibrate"] = {"source": "file", "file": lab.calibrate}
     return lab.resolve(spec, *flags)
 
@@ -223,7 +223,7 @@ def markdown(table):
     lines, missing = [], []
     for model in table["models"]:
         cells = [cell for cell in table["cells"] if cell["model"] == model["model"]]
-        samples = ", methods that take samples calibrated on %s" % os.path.basename(table["calibrate"]) \
+        samples = ", methods that take noise calibrated on %s" % os.path.basename(table["calibrate"]) \
             if table["calibrate"] else ""
         lines += ["**%s**: float %.2f %% on %d images of %s%s." % (model["model"], model["top1"], model["images"],
                                                                   table["dataset"], samples), "",
