@@ -78,7 +78,7 @@ void nq_layer_norm(const float *in, int channels, size_t pixels, const float *ga
     for (int first = 0; first < channels; first += CHUNK) {
         int count = channels - first < CHUNK ? channels - first : CHUNK;
         double centre[CHUNK] = {0};
-        float factor[CHUNK];
+        float factor[CHUNK] = {0};
         channel_sums s = sum_squares(in + first, channels, count, pixels, centre);
         for (int c = 0; c < count; c++)
             centre[c] = s.first[c] / (double)pixels;
@@ -114,7 +114,7 @@ void nq_layer_norm_gradient(const float *in, int channels, size_t pixels, const 
         int count = channels - first < CHUNK ? channels - first : CHUNK;
         const float *x = in + first, *m = mean + first, *r = inverse + first;
         float *g = gradient + first;
-        float level[CHUNK], slope[CHUNK], factor[CHUNK];
+        float level[CHUNK] = {0}, slope[CHUNK] = {0}, factor[CHUNK] = {0};
         channel_sums s = sum_gradients(x, g, channels, count, pixels, m, r);
         for (int c = 0; c < count; c++) {
             gradient_beta[first + c] = (float)s.first[c];
@@ -151,7 +151,7 @@ void nq_layer_add_channels(const float *in, int in_channels, int in_first, float
 static void find_largest(const nq_float_window *w, const float *image, int oy, int ox, int count,
                          int *where)
 {
-    float best[CHUNK];
+    float best[CHUNK] = {0};
     bool empty = true;
     for (int ky = 0; ky < w->kernel_h; ky++) {
         int y = oy * w->stride - w->pad_h + ky;

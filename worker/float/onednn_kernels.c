@@ -149,8 +149,8 @@ static dnnl_status_t describe(const nq_float_shape *s, nq_float_pass pass, bool 
                               dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *out)
 {
     operands o;
-    dnnl_inner_product_desc_t linear;
-    dnnl_convolution_desc_t conv;
+    dnnl_inner_product_desc_t linear = {0};
+    dnnl_convolution_desc_t conv = {0};
     dnnl_status_t status = describe_operands(s, &o);
     if (status == dnnl_success)
         status = is_linear(s) ? describe_linear(pass, training, &o, &linear)
