@@ -58,6 +58,23 @@ class Inputs:
             with open(path, "rb") as f:
                 f.read()
 
+    def repeated(self, count):
+        """A folder with the images so many times that there are at least `count`: links, or copies."""
+        copies = -(-count // len(self.files))
+        if copies <= 1:
+            return self.images
+        folder = self.folder("repeated")
+        for path in self.files:
+            group = os.path.join(folder, os.path.relpath(os.path.dirname(path), self.images))
+            os.makedirs(group, exist_ok=True)
+            for k in range(copies):
+                target = os.path.join(group, "%d-%s" % (k, os.path.basename(path)))
+                try:
+                    os.link(path, target)
+                except OSError:
+                    shutil.copy2(path, target)
+        return folder
+
     def folder(self, name):
         """An empty folder of that name."""
         path = os.path.join(self.scratch, name)

@@ -13,6 +13,7 @@ class Settings:
         self.pairs, self.rounds, self.slice = (1, 1, 0.01) if small else (25, 11, 0.6)
         self.sweep, self.batches = (0.01, (1,)) if small else (0.4, (1, 4, 16, 32))
         self.file_rounds, self.samples, self.ceiling_seconds = (1, 8, 0.2) if small else (5, 1000, 4)
+        self.warm_images = 20 if small else 2000
 
 
 def ceilings(report, inputs, networks, settings):
