@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-const nq_machine nq_usual_machine = {.near_bytes = 256 << 10,
-                                     .far_bytes = 512 << 10,
+const nq_machine nq_usual_machine = {.near_bytes = 512 << 10,
+                                     .far_bytes = 1 << 20,
                                      .far_rate = 32,
-                                     .away_rate = 8,
-                                     .call_cycles = 300,
+                                     .away_rate = 16,
+                                     .call_cycles = 1000,
                                      .batch = 14};
 
 static size_t tensor_bytes(const nq_task *t)
