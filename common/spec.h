@@ -87,7 +87,7 @@ typedef struct {
         int equalize_exponent; /* 0: auto; else an index into the key's choices */
         int absorb_bias, correct_bias, correct_stats;
     } repair;
-    struct {           /* with weights.rounding gptq; the first four index the key's choices */
+    struct { /* with weights.rounding gptq; the first four index the key's choices */
         int damping, target, ridge, shrinkage;
         int sweeps; /* of coordinate descent */
     } gptq;

@@ -148,9 +148,10 @@ nq_status nq_rounding_loss(const nq_gram *gram, int rows, const float *weight, c
                            const int8_t *q, double *loss, nq_error *err)
 {
     size_t d = (size_t)gram->d;
-    float *error = malloc(2 * d * sizeof *error), *product = error + d;
+    float *error = malloc(2 * d * sizeof *error);
     if (!error)
         return nq_fail_nomem(err, "a row of weights", 2 * d * sizeof *error);
+    float *product = error + d;
     openblas_set_num_threads(1);
     *loss = 0;
     for (size_t row = 0; row < (size_t)rows; row++) {

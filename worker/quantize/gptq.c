@@ -177,10 +177,11 @@ static nq_status round_rows(void *context, size_t item, int thread, nq_error *er
     const rounding *r = context;
     size_t first = item * ROWS, d = (size_t)r->d;
     int rows = r->rows - (int)first < ROWS ? r->rows - (int)first : ROWS;
-    float *w = malloc(ROWS * (d + BLOCK) * sizeof *w), *e = w + ROWS * d;
+    float *w = malloc(ROWS * (d + BLOCK) * sizeof *w);
     (void)thread;
     if (!w)
         return nq_fail_nomem(err, "rows of weights", ROWS * (d + BLOCK) * sizeof *w);
+    float *e = w + ROWS * d;
     for (size_t row = 0; row < (size_t)rows; row++)
         for (size_t j = 0; j < d; j++)
             w[row * d + j] = r->weight[(first + row) * d + (size_t)r->order[j]];

@@ -138,10 +138,11 @@ static nq_status join_image(void *context, size_t image, int thread, nq_error *e
     const float *real[NQ_NODE_INPUTS], *values[NQ_NODE_INPUTS];
     for (int k = 0; k < n->inputs; k++)
         total += nq_node_elements(&graph->nodes[n->input[k]]);
-    float *room = malloc(total * sizeof *room), *at = room + each;
+    float *room = malloc(total * sizeof *room);
     (void)thread;
     if (!room)
         return nq_fail_nomem(err, n->name, total * sizeof *room);
+    float *at = room + each;
     for (int k = 0; k < n->inputs; k++) {
         size_t from = nq_node_elements(&graph->nodes[n->input[k]]);
         nq_qparams params = l->model->nodes[n->input[k]].out;
