@@ -30,8 +30,9 @@ uint8_t expected_output(float r, const nq_output *out);
 nq_output random_output(void);
 nq_window random_window(int max_c);
 nq_rows random_rows(const nq_window *w); /* everything, or some of the output's rows */
-/* A copy of the input rows that a call may read, at the same pitch and nothing around them. */
-uint8_t *copy_rows(const tensor *in, const nq_window *w, nq_rows rows);
+/* A copy of the input rows that a call may read, at the same pitch; a read right before it, or
+ * right after it, ends the program. Valid until the next call. */
+const uint8_t *copy_rows(const tensor *in, const nq_window *w, nq_rows rows);
 
 /* One random case each, from check_rng; 0 where the kernel's bytes are not the formula's. */
 int check_dense(const nq_kernels *k);

@@ -109,13 +109,13 @@ static int check_conv(const nq_conv_kernel *kernel, int depthwise)
     memset(p, GUARD_BYTE, packed + GUARD);
     memset(s, GUARD_BYTE, scratch + GUARD);
     kernel->pack(&op, weight, p);
-    uint8_t *read = copy_rows(&in, w, rows);
+    const uint8_t *read = copy_rows(&in, w, rows);
     kernel->run(&op, p, rows, read, in.pitch, out.data, out.pitch, s);
     int good = tensor_check(&out, expected);
     for (size_t i = 0; i < GUARD; i++)
         good &= p[packed + i] == GUARD_BYTE && s[scratch + i] == GUARD_BYTE;
     free(op.bias), free(op.bias_factor), free(op.multiplier);
-    free(weight), free(in.base), free(out.base), free(expected), free(p), free(s), free(read);
+    free(weight), free(in.base), free(out.base), free(expected), free(p), free(s);
     return good;
 }
 
