@@ -235,6 +235,7 @@ static const char *const gptq[] = {
     FULL_RANGE,
     "keep_8bit", "first,last",
     "weights.range", "mse",
+    "calibrate.source", "distill",
     "weights.rounding", "gptq",
     "activations.range", "output",
     "gptq.target", "1",
@@ -275,8 +276,8 @@ const nq_preset nq_presets[] = {
      "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "
      "error, second-order rounding with coordinate descent (GPTQ, ICLR 2023; QuantEase), "
      "statistics "
-     "corrected; the first and the last layer at 8 bit. Best with calibrate.file, a folder of "
-     "images.",
+     "corrected; the first and the last layer at 8 bit. On images distilled from the network, or "
+     "better, a folder of images (calibrate.source file).",
      gptq},
     {"float", NQ_JOB_FLOAT,
      "No quantization: scores the float network, the reference row of every table.", float_only},

@@ -36,6 +36,14 @@ def when(d, n, stage):
                 return progress
 
 
+def set_threads(d, threads):
+    with open(d.config) as f:
+        text = f.read().replace("threads = 1", "threads = %d" % threads)
+    d.stop()
+    d.write("netqd.conf", text)
+    d.start()
+
+
 def files(d, n):
     with d.client() as c:
         return c.get(job=n)[1], c.get(job=n, file="model.safetensors")[1]
@@ -66,11 +74,7 @@ def undisturbed():
 def threads():
     want = reference()
     with daemon(daemon="") as d:
-        d.stop()
-        with open(d.config) as f:
-            text = f.read().replace("threads = 1", "threads = 2")
-        d.write("netqd.conf", text)
-        d.start()
+        set_threads(d, 2)
         n = d.submit("demo", spec=JOB)
         assert d.wait(n, seconds=120)["state"] == "done"
         assert files(d, n) == want
@@ -142,11 +146,7 @@ def distilled():
     found = []
     for threads in (1, 2):
         with daemon() as d:
-            with open(d.config) as f:
-                text = f.read().replace("threads = 1", "threads = %d" % threads)
-            d.stop()
-            d.write("netqd.conf", text)
-            d.start()
+            set_threads(d, threads)
             n = d.submit("demo", spec=spec)
             if threads == 2:
                 progress = when(d, n, "distill")
@@ -166,6 +166,25 @@ def distilled():
                 assert between[0] == between[1], "the file does not show what the images showed"
     assert found[0] == found[1]
     assert b"'shape': (6, 3, 224, 224)" in found[0][0][:128] and found[0][1].startswith(b"\x89PNG")
+
+
+@test("second-order rounding layer by layer: the same bytes after SIGKILL in the middle and with two threads")
+def layer_by_layer():
+    spec = {"dataset": "demo", "preset": "gptq", "weights": {"bits": 4}, "activations": {"bits": 6},
+            "calibrate": {"samples": 16, "batch": 16, "steps": 30, "views": 2}}
+    found = []
+    for threads in (1, 2):
+        with daemon() as d:
+            set_threads(d, threads)
+            n = d.submit("demo", spec=spec)
+            if threads == 2:
+                when(d, n, "quantize")
+                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
+            job = d.wait(n, seconds=240)
+            assert job["state"] == "done" and job["attempts"] == threads, job
+            assert job["result"]["top1"] > 60, job
+            found.append(files(d, n))
+    assert found[0] == found[1]
 
 
 @test("jobs that agree on distilled images make them once: one file, the same results; a damaged one is made anew")

@@ -140,7 +140,8 @@ static void equalization_keeps_the_function(void **state)
 }
 
 static const char *const schemes[] = {
-    "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":{\"samples\":12},\"weights\":{\"bits\":4},"
+    "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":{\"source\":\"gaussian\",\"samples\":12},"
+    "\"weights\":{\"bits\":4},"
     "\"activations\":{\"bits\":4}}",
     "{\"model\":\"m\",\"preset\":\"w6a6\",\"calibrate\":{\"samples\":12},"
     "\"repair\":{\"correct_bias\":true},\"activations\":{\"shortcut_bits\":6}}",
@@ -232,9 +233,10 @@ static void each_part_gains(void **state)
                                    "{\"samples\":16}}");
     double corrected = quality(&graph, "{\"model\":\"m\",\"preset\":\"w4a4\",\"calibrate\":"
                                        "{\"samples\":16},\"repair\":{\"correct_stats\":true}}");
-    double full = quality(&graph, "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":"
-                                  "{\"samples\":16},\"weights\":{\"bits\":4},\"activations\":"
-                                  "{\"bits\":4}}");
+    double full = quality(
+        &graph, "{\"model\":\"m\",\"preset\":\"gptq\",\"calibrate\":"
+                "{\"source\":\"gaussian\",\"samples\":16},\"weights\":{\"bits\":4},\"activations\":"
+                "{\"bits\":4}}");
     printf("# plain %.1f dB, statistics corrected %.1f dB, second order %.1f dB\n", plain,
            corrected, full);
     assert_true(corrected > plain + 1);
