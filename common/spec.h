@@ -75,7 +75,7 @@ typedef struct {
         int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all; 0 with none
                       */
         uint64_t seed;
-        int views; /* 1..16 of each sample, see augment.h */
+        int views; /* of each sample, 1..16 (0 is 1), see augment.h */
         /* with source distill */
         nq_loss_kind loss;
         nq_init_kind init;

@@ -24,6 +24,13 @@ def daemon(**keys):
     return Daemon(worker=WORKER, more=more, **keys)
 
 
+def slow_daemon(**keys):
+    """Its workers compute with the plain kernels: slowly enough to be met in the middle of scoring, with the same bytes."""
+    d = daemon(**keys)
+    d.environment["NETQ_CPU"] = "c"
+    return d
+
+
 def when(d, n, stage):
     """Waits until the job is in the middle of a stage; its progress there."""
     with d.client() as c:
@@ -82,7 +89,7 @@ def threads():
 
 def disturbed(kill):
     want = reference()
-    with daemon() as d:
+    with slow_daemon() as d:
         n = d.submit("demo", spec=JOB)
         when(d, n, "score")
         pid = until(d.child, what="the worker")
@@ -130,7 +137,7 @@ def stop_daemon():
 @test("the worker stopped (SIGSTOP): it is taken for hung, killed, and the job is done at the next attempt")
 def stalled():
     want = reference()
-    with daemon(stall=3) as d:
+    with slow_daemon(stall=3) as d:
         n = d.submit("demo", spec=JOB)
         when(d, n, "score")
         os.kill(until(d.child, what="the worker"), signal.SIGSTOP)

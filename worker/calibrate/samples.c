@@ -56,7 +56,7 @@ nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *pat
     nq_samples *s = *samples = calloc(1, sizeof *s);
     if (!s)
         return nq_fail_nomem(err, "calibration samples", sizeof *s);
-    s->views = (size_t)spec->calibrate.views;
+    s->views = spec->calibrate.views > 1 ? (size_t)spec->calibrate.views : 1;
     s->seed = spec->calibrate.seed;
     nq_status status = choose(spec, root, path, &s->source, err);
     if (status == NQ_OK)
