@@ -85,7 +85,7 @@ def while_scoring(d, n):
 
 
 def check_memory(samples, threads):
-    assert len(samples) > 5, samples
+    assert len(samples) >= 3, samples  # five a second; a good CPU is soon done
     half = len(samples) // 2
     print("# RssAnon while scoring, %d samples: first %.1f MB, most %.1f MB" % (len(samples), samples[0], max(samples)))
     assert max(samples) < 150 + 20 * threads, samples
@@ -114,7 +114,7 @@ def real():
     more = "[model real]\narch = resnet18\ncheckpoint = %s/data/weights/resnet18-rebuilt.pth\n" % SHARED
     more += "[dataset real]\npath = %s/data/val227\nwnids = %s/data/wnids.txt\n" % (SHARED, SHARED)
     with daemon(more=more) as d:
-        check_memory(while_scoring(d, d.submit("real", spec={**spec(8, 8), "dataset": "real", "limit": 400})), 1)
+        check_memory(while_scoring(d, d.submit("real", spec={**spec(8, 8), "dataset": "real"})), 1)
 
 
 run()
