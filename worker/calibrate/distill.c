@@ -173,7 +173,8 @@ static nq_status begin_batch(synthesis *s, nq_error *err)
     if (status != NQ_OK)
         return status;
     if (s->state.step > 0) {
-        add_up(s);
+        if (s->loss == NQ_LOSS_BATCH)
+            add_up(s);
         return NQ_OK;
     }
     memset(s->state.moment, 0, s->state.batch * NQ_SAMPLE_FLOATS * sizeof(float));
