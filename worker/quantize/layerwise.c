@@ -31,15 +31,9 @@ int nq_layerwise_reader(const nq_layerwise *l, int node)
     return readers == 1 && nq_node_has_weight(&l->graph->nodes[reader]) ? reader : -1;
 }
 
-nq_qparams nq_layerwise_params(const nq_layerwise *l, nq_range range, int bits)
-{
-    int end = (1 << bits) - 1;
-    return nq_affine_params(range.low, range.high, bits == 8 ? l->spec->activations.qmax : end,
-                            end);
-}
-
-nq_status nq_layerwise_range_of(const nq_layerwise *l, int node, int bits, nq_range *range,
-                                nq_error *err)
+/* Every method but `output`. */
+static nq_status range_of_real(const nq_layerwise *l, int node, int bits, nq_range *range,
+                               nq_error *err)
 {
     nq_range seen = l->ranges[node];
     uint64_t *histogram = calloc(NQ_HISTOGRAM_BINS, sizeof *histogram);
@@ -51,6 +45,38 @@ nq_status nq_layerwise_range_of(const nq_layerwise *l, int node, int bits, nq_ra
     *range = nq_range_choose(l->spec, seen, histogram, bits);
     free(histogram);
     return NQ_OK;
+}
+
+static nq_status range_of_reader(const nq_layerwise *l, int node, int reader, int bits,
+                                 nq_range_fill fill, void *context, nq_range *range, nq_error *err)
+{
+    size_t each = nq_node_elements(&l->graph->nodes[node]);
+    size_t images = l->images < NQ_READER_IMAGES ? l->images : NQ_READER_IMAGES;
+    float *values = malloc(images * each * sizeof *values);
+    if (!values)
+        return nq_fail_nomem(err, l->graph->nodes[node].name, images * each * sizeof *values);
+    nq_range_sample sample = {
+        .images = images, .each = each, .real = l->real[node], .quantized = values};
+    nq_status status = fill(context, images, values, err);
+    if (status == NQ_OK)
+        status = nq_reader_range(l->runner, l->graph, reader, &sample, bits, l->pool, range, err);
+    free(values);
+    return status;
+}
+
+nq_status nq_layerwise_choose(const nq_layerwise *l, int node, int reader, int bits,
+                              nq_range_fill fill, void *context, nq_range range, nq_qparams *params,
+                              nq_error *err)
+{
+    int end = (1 << bits) - 1;
+    nq_status status = NQ_OK;
+    if (l->spec->activations.range != NQ_RANGE_OUTPUT)
+        status = range_of_real(l, node, bits, &range, err);
+    else if (bits < 8)
+        status = range_of_reader(l, node, reader, bits, fill, context, &range, err);
+    *params =
+        nq_affine_params(range.low, range.high, bits == 8 ? l->spec->activations.qmax : end, end);
+    return status;
 }
 
 /* ---- holding tensors ---- */
@@ -102,16 +128,14 @@ static nq_status read_sample(void *context, size_t image, int thread, nq_error *
 
 static nq_status do_images(nq_layerwise *l, nq_error *err)
 {
-    nq_range range;
     nq_status status = nq_pool_run(l->pool, l->images, read_sample, l, err);
     if (status == NQ_OK)
         status = see_range(l, 0, err);
-    range = l->ranges[0];
-    if (status == NQ_OK && l->spec->activations.range != NQ_RANGE_OUTPUT)
-        status = nq_layerwise_range_of(l, 0, 8, &range, err);
+    if (status == NQ_OK)
+        status = nq_layerwise_choose(l, 0, -1, l->widths[0].stored, NULL, NULL, l->ranges[0],
+                                     &l->model->nodes[0].out, err);
     if (status != NQ_OK)
         return status;
-    l->model->nodes[0].out = nq_layerwise_params(l, range, l->widths[0].stored);
     nq_quantize_values(l->real[0], l->images * nq_node_elements(&l->graph->nodes[0]),
                        l->model->nodes[0].out, false, l->stored[0]);
     return NQ_OK;
@@ -168,26 +192,21 @@ static nq_status join_image(void *context, size_t image, int thread, nq_error *e
     return NQ_OK;
 }
 
-static nq_status choose_joined(const joining *j, nq_error *err)
+static nq_status fill_joined(void *context, size_t images, float *values, nq_error *err)
+{
+    const joining *j = context;
+    (void)err;
+    memcpy(values, j->values,
+           images * nq_node_elements(&j->l->graph->nodes[j->node]) * sizeof *values);
+    return NQ_OK;
+}
+
+static nq_status choose_joined(joining *j, nq_error *err)
 {
     nq_layerwise *l = j->l;
-    const nq_node *n = &l->graph->nodes[j->node];
-    int bits = l->widths[j->node].stored;
-    nq_range range = nq_range_merge(j->seen, l->images);
-    nq_status status = NQ_OK;
-    if (l->spec->activations.range != NQ_RANGE_OUTPUT) {
-        status = nq_layerwise_range_of(l, j->node, bits, &range, err);
-    } else if (bits < 8) {
-        nq_range_sample sample = {.images =
-                                      l->images < NQ_READER_IMAGES ? l->images : NQ_READER_IMAGES,
-                                  .each = nq_node_elements(n),
-                                  .real = l->real[j->node],
-                                  .quantized = j->values};
-        status = nq_reader_range(l->runner, l->graph, nq_layerwise_reader(l, j->node), &sample,
-                                 bits, l->pool, &range, err);
-    }
-    l->model->nodes[j->node].out = nq_layerwise_params(l, range, bits);
-    return status;
+    return nq_layerwise_choose(
+        l, j->node, nq_layerwise_reader(l, j->node), l->widths[j->node].stored, fill_joined, j,
+        nq_range_merge(j->seen, l->images), &l->model->nodes[j->node].out, err);
 }
 
 static nq_status do_join(nq_layerwise *l, int node, nq_error *err)

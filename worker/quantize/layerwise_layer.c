@@ -5,7 +5,7 @@
 #include "worker/quantize/gptq.h"
 #include "worker/quantize/layer_pass.h"
 #include "worker/quantize/quantize.h"
-#include "worker/quantize/reader_range.h"
+#include "worker/quantize/value_kernels.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +20,18 @@ typedef struct {
     size_t channels, each; /* weights of an output channel */
     float *weight;         /* f32 [channels][each]: the target, then what is on trial */
     float *gain, *shift;   /* [channels] */
+    nq_layer_pass pass;
 } layer_work;
 
 /* ---- what the layer reads ---- */
+
+static nq_status fill_stored(void *context, size_t images, float *values, nq_error *err)
+{
+    const nq_layer_input *in = context;
+    (void)err;
+    nq_look_up_values(in->value, in->stored, images * nq_layer_input_elements(in), values);
+    return NQ_OK;
+}
 
 static nq_status choose_reading(layer_work *w, nq_error *err)
 {
@@ -39,27 +48,8 @@ static nq_status choose_reading(layer_work *w, nq_error *err)
     w->out->has_table = bits < l->widths[from].stored;
     if (!w->out->has_table)
         return NQ_OK;
-    nq_range range = {0};
-    nq_status status = NQ_OK;
-    if (l->spec->activations.range != NQ_RANGE_OUTPUT) {
-        status = nq_layerwise_range_of(l, from, bits, &range, err);
-    } else {
-        size_t each = nq_layer_input_elements(&w->in);
-        nq_range_sample sample = {.images =
-                                      l->images < NQ_READER_IMAGES ? l->images : NQ_READER_IMAGES,
-                                  .each = each,
-                                  .real = w->in.real};
-        float *values = malloc(sample.images * each * sizeof *values);
-        if (!values)
-            return nq_fail_nomem(err, w->node->name, sample.images * each * sizeof *values);
-        for (size_t i = 0; i < sample.images * each; i++)
-            values[i] = w->in.value[w->in.stored[i]];
-        sample.quantized = values;
-        status =
-            nq_reader_range(l->runner, l->graph, w->index, &sample, bits, l->pool, &range, err);
-        free(values);
-    }
-    w->out->in = nq_layerwise_params(l, range, bits);
+    nq_status status = nq_layerwise_choose(l, from, w->index, bits, fill_stored, &w->in,
+                                           (nq_range){0}, &w->out->in, err);
     nq_layer_input_set(&w->in, stored, w->out->in);
     return status;
 }
@@ -190,52 +180,33 @@ static nq_range span_of(const layer_work *w, const nq_channel_stats *stats)
     return range;
 }
 
-static nq_status choose_output(layer_work *w, const nq_layer_pass *pass,
-                               const nq_channel_stats *stats, nq_error *err)
+static nq_status fill_output(void *context, size_t images, float *values, nq_error *err)
 {
-    nq_layerwise *l = w->l;
-    int bits = l->widths[w->index].stored;
-    nq_range range = span_of(w, stats);
-    nq_status status = NQ_OK;
-    if (l->spec->activations.range != NQ_RANGE_OUTPUT) {
-        status = nq_layerwise_range_of(l, w->index, bits, &range, err);
-    } else if (bits < 8) {
-        nq_range_sample sample = {.images =
-                                      l->images < NQ_READER_IMAGES ? l->images : NQ_READER_IMAGES,
-                                  .each = nq_node_elements(w->node),
-                                  .real = l->real[w->index]};
-        float *values = malloc(sample.images * sample.each * sizeof *values);
-        sample.quantized = values;
-        status = values ? nq_layer_pass_values(pass, w->gain, w->shift, sample.images, values, err)
-                        : nq_fail_nomem(err, w->node->name,
-                                        sample.images * sample.each * sizeof *values);
-        if (status == NQ_OK)
-            status = nq_reader_range(l->runner, l->graph, nq_layerwise_reader(l, w->index), &sample,
-                                     bits, l->pool, &range, err);
-        free(values);
-    }
-    w->out->out = nq_layerwise_params(l, range, bits);
-    return status;
+    const layer_work *w = context;
+    return nq_layer_pass_values(&w->pass, w->gain, w->shift, images, values, err);
 }
 
 static nq_status make_output(layer_work *w, nq_error *err)
 {
     nq_layerwise *l = w->l;
-    nq_layer_pass pass = {
+    const nq_layer_pass *pass = &w->pass;
+    w->pass = (nq_layer_pass){
         .runner = l->runner, .pool = l->pool, .graph = l->graph, .node = w->index, .in = &w->in};
     nq_channel_stats *stats = calloc(w->channels, sizeof *stats);
     if (!stats)
         return nq_fail_nomem(err, w->node->name, w->channels * sizeof *stats);
     nq_status status = nq_layer_runner_try(l->runner, w->index, w->weight, err);
     if (status == NQ_OK)
-        status = nq_layer_pass_measure(&pass, l->real[w->index], &l->ranges[w->index], stats, err);
+        status = nq_layer_pass_measure(pass, l->real[w->index], &l->ranges[w->index], stats, err);
     if (status == NQ_OK)
-        status = correct(w, &pass, stats, err);
+        status = correct(w, pass, stats, err);
     if (status == NQ_OK)
-        status = choose_output(w, &pass, stats, err);
+        status = nq_layerwise_choose(l, w->index, nq_layerwise_reader(l, w->index),
+                                     l->widths[w->index].stored, fill_output, w, span_of(w, stats),
+                                     &w->out->out, err);
     if (status == NQ_OK)
         status =
-            nq_layer_pass_store(&pass, w->gain, w->shift, w->out->out, l->stored[w->index], err);
+            nq_layer_pass_store(pass, w->gain, w->shift, w->out->out, l->stored[w->index], err);
     if (status == NQ_OK)
         status = fold_correction(w, err);
     free(stats);

@@ -24,12 +24,17 @@ typedef struct {
 /* The only layer that reads the tensor and nothing else does, or -1. */
 int nq_layerwise_reader(const nq_layerwise *l, int node);
 
-/* Parameters of `bits` for a tensor that spans `range`: at 8 bit by activations.qmax. */
-nq_qparams nq_layerwise_params(const nq_layerwise *l, nq_range range, int bits);
-
-/* Range of a tensor by activations.range, but for `output`, from the float network's values. */
-nq_status nq_layerwise_range_of(const nq_layerwise *l, int node, int bits, nq_range *range,
-                                nq_error *err);
+/*
+ * The range by activations.range of node's tensor for `bits`, and the parameters that it gives.
+ * With `output`, `range` is what the tensor spans in the quantized network, which stays so at 8
+ * bit; below, the reader's error decides (reader as in nq_reader_range), and fill() writes what is
+ * to be quantized of the first `images` samples into values, f32 [images][H][W][C]. All others look
+ * at the float network's values alone.
+ */
+typedef nq_status (*nq_range_fill)(void *context, size_t images, float *values, nq_error *err);
+nq_status nq_layerwise_choose(const nq_layerwise *l, int node, int reader, int bits,
+                              nq_range_fill fill, void *context, nq_range range, nq_qparams *params,
+                              nq_error *err);
 
 /* A CONV or LINEAR node: fills the model's node, real[node] and stored[node]. */
 nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err);
