@@ -14,14 +14,14 @@ static bool tiles_granted(void)
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 
+extern const nq_kernels nq_kernels_avx512vnni;
+
 static bool supported(void)
 {
     unsigned a, b, c, d;
     const unsigned tiles = 1u << 24, int8 = 1u << 25;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tiles) && (d & int8) &&
-           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma") && tiles_granted();
+           nq_kernels_avx512vnni.supported() && tiles_granted();
 }
 
 extern const nq_kernels nq_kernels_amx;

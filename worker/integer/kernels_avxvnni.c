@@ -4,10 +4,11 @@
 #include "worker/integer/depthwise.h"
 #include "worker/integer/elementwise.h"
 
+extern const nq_kernels nq_kernels_avx2;
+
 static bool supported(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("avxvnni");
+    return nq_kernels_avx2.supported() && __builtin_cpu_supports("avxvnni");
 }
 
 extern const nq_kernels nq_kernels_avxvnni;
