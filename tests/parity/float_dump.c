@@ -52,17 +52,5 @@ static nq_status score(float_side *side, nq_error *err)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: float_dump ARCH CHECKPOINT IMAGES.npy THREADS\n");
-        return 2;
-    }
-    nq_error err = {0};
-    float_side side = {0};
-    nq_status status = float_side_open(argv + 1, &side, &err);
-    if (status == NQ_OK)
-        status = score(&side, &err);
-    float_side_close(&side);
-    if (status != NQ_OK)
-        fprintf(stderr, "%s\n", err.text);
-    return status == NQ_OK ? 0 : 1;
+    return float_side_main(argc, argv, "IMAGES.npy", score);
 }

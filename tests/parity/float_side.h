@@ -9,6 +9,7 @@
 #include "worker/model/checkpoint.h"
 #include "worker/model/graph.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,26 @@ static inline void float_side_close(float_side *side)
     nq_float_net_free(side->net);
     nq_samples_free(side->samples);
     nq_graph_free(&side->graph);
+}
+
+/* main() of a tool: ARCH CHECKPOINT `samples` THREADS on the command line, dump() in between. */
+static inline int float_side_main(int argc, char **argv, const char *samples,
+                                  nq_status (*dump)(float_side *side, nq_error *err))
+{
+    if (argc != 5) {
+        fprintf(stderr, "usage: %s ARCH CHECKPOINT %s THREADS\n", program_invocation_short_name,
+                samples);
+        return 2;
+    }
+    nq_error err = {0};
+    float_side side = {0};
+    nq_status status = float_side_open(argv + 1, &side, &err);
+    if (status == NQ_OK)
+        status = dump(&side, &err);
+    float_side_close(&side);
+    if (status != NQ_OK)
+        fprintf(stderr, "%s\n", err.text);
+    return status == NQ_OK ? 0 : 1;
 }
 
 #endif
