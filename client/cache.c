@@ -3,6 +3,7 @@
 #include "client/format.h"
 #include "client/table.h"
 #include "client/verbs.h"
+#include "common/text.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -66,8 +67,8 @@ static void print_build(nq_client *client, const json_t *build)
     const json_t *progress = json_object_get(build, "progress");
     char name[NQ_TEXT], message[1024];
     const char *state = nq_view_text(build, "state");
-    nq_format_clean(nq_view_text(build, "dataset"), name, sizeof name);
-    nq_format_clean(nq_view_text(build, "message"), message, sizeof message);
+    nq_text_clean(nq_view_text(build, "dataset"), name, sizeof name);
+    nq_text_clean(nq_view_text(build, "message"), message, sizeof message);
     if (strcmp(state, "running") == 0)
         fprintf(client->out, "building %s: %lld of %lld\n", name, nq_view_int(progress, "done", 0),
                 nq_view_int(progress, "total", 0));
@@ -87,7 +88,7 @@ static nq_status print_caches(nq_client *client, const json_t *reply, nq_error *
     {
         add_row(table, cache);
     }
-    nq_format_clean(nq_view_text(reply, "directory"), directory, sizeof directory);
+    nq_text_clean(nq_view_text(reply, "directory"), directory, sizeof directory);
     nq_format_bytes(nq_view_int(reply, "bytes", -1), bytes);
     nq_format_bytes(nq_view_int(reply, "limit", -1), limit);
     nq_status status = nq_table_print(table, client->out, err);
@@ -160,7 +161,7 @@ static nq_status print_dropped(nq_client *client, const json_t *reply, nq_error 
     json_array_foreach(dropped, i, cache)
     {
         char name[NQ_TEXT], bytes[NQ_TEXT];
-        nq_format_clean(nq_view_text(cache, "dataset"), name, sizeof name);
+        nq_text_clean(nq_view_text(cache, "dataset"), name, sizeof name);
         nq_format_bytes(nq_view_int(cache, "bytes", -1), bytes);
         fprintf(client->out, "dropped %s, %s\n", *name ? name : nq_view_text(cache, "file"), bytes);
     }

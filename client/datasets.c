@@ -3,6 +3,7 @@
 #include "client/format.h"
 #include "client/table.h"
 #include "client/verbs.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <string.h>
@@ -40,11 +41,11 @@ static void print_warnings(nq_client *client, const json_t *dataset)
     bool colour = nq_stream_has_colour(client->out);
     size_t i;
     json_t *warning;
-    nq_format_clean(nq_view_text(dataset, "name"), name, sizeof name);
+    nq_text_clean(nq_view_text(dataset, "name"), name, sizeof name);
     json_array_foreach(json_object_get(dataset, "warnings"), i, warning)
     {
         const char *sentence = json_string_value(warning);
-        nq_format_clean(sentence ? sentence : "", text, sizeof text);
+        nq_text_clean(sentence ? sentence : "", text, sizeof text);
         fprintf(client->out, "%s: %swarning:%s %s\n", name, nq_colour_on(NQ_YELLOW, colour),
                 nq_colour_off(NQ_YELLOW, colour), text);
     }
@@ -61,9 +62,9 @@ static void print_verdicts(nq_client *client, const json_t *dataset)
         const char *text = nq_view_text(score, "verdict");
         bool wrong = strncmp(text, "your labels", 11) == 0;
         nq_colour shade = wrong ? NQ_RED : strcmp(text, "ok") == 0 ? NQ_GREEN : NQ_PLAIN;
-        nq_format_clean(nq_view_text(dataset, "name"), name, sizeof name);
-        nq_format_clean(nq_view_text(score, "model"), model, sizeof model);
-        nq_format_clean(text, verdict, sizeof verdict);
+        nq_text_clean(nq_view_text(dataset, "name"), name, sizeof name);
+        nq_text_clean(nq_view_text(score, "model"), model, sizeof model);
+        nq_text_clean(text, verdict, sizeof verdict);
         nq_format_real(nq_view_real(score, "top1"), 2, top1);
         if (isfinite(nq_view_real(score, "expected")))
             snprintf(expected, sizeof expected, ", expected %.2f", nq_view_real(score, "expected"));

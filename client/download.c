@@ -3,6 +3,7 @@
 #include "client/format.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/text.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static nq_status check(const json_t *reply, uint64_t bytes, const char *digest, 
 {
     const char *want = nq_view_text(reply, "sha256");
     char name[NQ_TEXT];
-    nq_format_clean(nq_view_text(reply, "name"), name, sizeof name);
+    nq_text_clean(nq_view_text(reply, "name"), name, sizeof name);
     long long size = nq_view_int(reply, "bytes", -1);
     if (size >= 0 && (uint64_t)size != bytes)
         return nq_fail(err, NQ_ERR_IO, "%s: %llu bytes came, %lld were announced", name,

@@ -19,15 +19,6 @@ const char *nq_view_text(const json_t *object, const char *key);
 long long nq_view_int(const json_t *object, const char *key, long long standard);
 double nq_view_real(const json_t *object, const char *key);
 
-/*
- * Copies text so that it can go to a terminal: control characters (C0, DEL, C1), directional
- * overrides and bytes that are not UTF-8 become '?'. At most size-1 bytes, cut between characters.
- */
-void nq_format_clean(const char *text, char *clean, size_t size);
-
-/* Columns that clean UTF-8 text takes in this locale. */
-int nq_format_columns(const char *text);
-
 /* "11.70 MB", powers of 1000 as the challenge counts. Negative: "-". */
 void nq_format_bytes(long long bytes, char text[NQ_TEXT]);
 

@@ -2,6 +2,7 @@
 
 #include "client/table.h"
 #include "common/json.h"
+#include "common/text.h"
 #include <math.h>
 #include <string.h>
 
@@ -95,7 +96,7 @@ void nq_job_outcome(const json_t *job, char text[NQ_LONG_TEXT])
 static void line(FILE *out, const char *name, const char *text)
 {
     char clean[2048];
-    nq_format_clean(text, clean, sizeof clean);
+    nq_text_clean(text, clean, sizeof clean);
     if (*clean)
         fprintf(out, "  %-12s %s\n", name, clean);
 }
@@ -166,7 +167,7 @@ void nq_job_print(const json_t *job, FILE *out)
     bool colour = nq_stream_has_colour(out);
     const char *state = nq_view_text(job, "state");
     char clean[NQ_TEXT], text[NQ_LONG_TEXT];
-    nq_format_clean(state, clean, sizeof clean);
+    nq_text_clean(state, clean, sizeof clean);
     fprintf(out, "job %lld", nq_view_int(job, "job", -1));
     if (nq_view_int(job, "group", -1) >= 0)
         fprintf(out, " (group g%lld)", nq_view_int(job, "group", -1));

@@ -3,8 +3,10 @@
 #include "client/format.h"
 #include "client/table.h"
 #include "client/verbs.h"
+#include "common/text.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct {
     nq_verb_input base;
@@ -34,6 +36,8 @@ static void bits_text(const json_t *row, char text[NQ_TEXT])
     *text = 0;
     if (weights >= 0 && activations >= 0)
         snprintf(text, NQ_TEXT, "%lld/%lld", weights, activations);
+    else if (strcmp(nq_view_text(row, "weights_bits"), "auto") == 0 && activations >= 0)
+        snprintf(text, NQ_TEXT, "auto/%lld", activations);
 }
 
 static void print_row(nq_table *table, const json_t *row)
@@ -69,8 +73,8 @@ static nq_status print_board(nq_client *client, const json_t *board, nq_error *e
     char name[NQ_TEXT], fingerprint[NQ_TEXT];
     size_t i;
     json_t *row;
-    nq_format_clean(nq_view_text(board, "dataset"), name, sizeof name);
-    nq_format_clean(nq_view_text(board, "fingerprint"), fingerprint, sizeof fingerprint);
+    nq_text_clean(nq_view_text(board, "dataset"), name, sizeof name);
+    nq_text_clean(nq_view_text(board, "fingerprint"), fingerprint, sizeof fingerprint);
     json_array_foreach(json_object_get(board, "rows"), i, row)
     {
         print_row(table, row);

@@ -3,6 +3,7 @@
 #include "client/client.h"
 #include "client/job.h"
 #include "client/table.h"
+#include "common/text.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static void print_line(const nq_progress *p, const entry *e, const char *what, n
                        const char *text)
 {
     char clean[MOST_LINE];
-    nq_format_clean(text, clean, sizeof clean);
+    nq_text_clean(text, clean, sizeof clean);
     fprintf(p->out, "job %lld %s: %s%s%s%s%s\n", e->id, e->name, nq_colour_on(colour, p->coloured),
             what, nq_colour_off(colour, p->coloured), *clean && *what ? " " : "", clean);
 }
@@ -96,7 +97,7 @@ static void print_line(const nq_progress *p, const entry *e, const char *what, n
 static void cut_line(char *text, int width)
 {
     size_t length = strlen(text);
-    while (width > 0 && length > 0 && nq_format_columns(text) >= width) {
+    while (width > 0 && length > 0 && nq_text_columns(text) >= width) {
         do
             length--;
         while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80);
@@ -133,10 +134,10 @@ static void make_bar(const nq_progress *p, entry *e, const json_t *job)
     snprintf(tail, sizeof tail, "%3.0f %%  %s  %s  %s%s", floor(100 * share), count, speed, left,
              *left ? " left" : "");
     snprintf(head, sizeof head, "%lld %s  %-10s", e->id, e->name, e->stage);
-    int room = p->width - nq_format_columns(head) - nq_format_columns(tail) - 5;
+    int room = p->width - nq_text_columns(head) - nq_text_columns(tail) - 5;
     if (p->width > 0 && room < SHORTEST_BAR) {
         snprintf(head, sizeof head, "%lld  %-10s", e->id, e->stage);
-        room = p->width - nq_format_columns(head) - nq_format_columns(tail) - 5;
+        room = p->width - nq_text_columns(head) - nq_text_columns(tail) - 5;
     }
     if (p->width == 0 || room > BAR)
         room = BAR;
@@ -178,7 +179,7 @@ static void show_stage(nq_progress *p, entry *e, const json_t *job)
 {
     const json_t *progress = json_object_get(job, "progress");
     char stage[NQ_TEXT], text[NQ_LONG_TEXT];
-    nq_format_clean(nq_view_text(progress, "stage"), stage, sizeof stage);
+    nq_text_clean(nq_view_text(progress, "stage"), stage, sizeof stage);
     if (!*stage)
         return;
     if (strcmp(stage, e->stage) != 0)
@@ -197,7 +198,7 @@ static void show_stage(nq_progress *p, entry *e, const json_t *job)
 static void show_state(nq_progress *p, entry *e, const json_t *job)
 {
     char state[NQ_TEXT], heading[NQ_TEXT + 1], text[NQ_LONG_TEXT];
-    nq_format_clean(nq_view_text(job, "state"), state, sizeof state);
+    nq_text_clean(nq_view_text(job, "state"), state, sizeof state);
     if (strcmp(state, e->state) == 0)
         return;
     bool ended = nq_job_ended(job);
@@ -227,7 +228,7 @@ void nq_progress_show(nq_progress *p, const json_t *job)
     char name[NQ_TEXT];
     snprintf(name, sizeof name, "%.30s %.30s", nq_view_text(job, "model"),
              nq_view_text(job, "preset"));
-    nq_format_clean(name, e->name, sizeof e->name);
+    nq_text_clean(name, e->name, sizeof e->name);
     erase_bars(p);
     show_state(p, e, job);
     if (strcmp(e->state, "running") == 0)

@@ -1,7 +1,7 @@
 /* A sweep's frontiers as a drawing. */
-#include "client/chart.h"
 #include "client/format.h"
 #include "client/sweep.h"
+#include "common/chart.h"
 #include "common/file.h"
 
 #include <math.h>
@@ -63,7 +63,7 @@ nq_status nq_sweep_draw(const nq_sweep *sweep, const char *path, nq_error *err)
                                 .y_title = "top-1, %",
                                 .series = d.series,
                                 .count = sweep->series_count};
-        svg = nq_chart_svg(&chart);
+        svg = nq_chart_svg(&chart, 1);
     }
     nq_status status = svg ? nq_file_write_atomic(path, svg, strlen(svg), err)
                            : nq_fail_nomem(err, "the chart", 0);

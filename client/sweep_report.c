@@ -3,6 +3,7 @@
 #include "client/job.h"
 #include "client/sweep.h"
 #include "client/table.h"
+#include "common/text.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -144,7 +145,7 @@ static nq_status print_frontier(nq_client *client, const nq_sweep *sweep, size_t
         free(members);
         return status;
     }
-    nq_format_clean(sweep->series[series].name, name, sizeof name);
+    nq_text_clean(sweep->series[series].name, name, sizeof name);
     fprintf(client->out, "\nPareto frontier of %s:\n", name);
     nq_table *table = nq_table_new(headings);
     for (size_t i = 0; i < count; i++) {
@@ -171,9 +172,9 @@ static void print_failures(nq_client *client, const nq_sweep *sweep)
         if (cell->done)
             continue;
         nq_sweep_cell_name(sweep, cell, false, name);
-        nq_format_clean(name, clean, sizeof clean);
-        nq_format_clean(nq_view_text(cell->job, "state"), state, sizeof state);
-        nq_format_clean(nq_view_text(cell->job, "reason"), reason, sizeof reason);
+        nq_text_clean(name, clean, sizeof clean);
+        nq_text_clean(nq_view_text(cell->job, "state"), state, sizeof state);
+        nq_text_clean(nq_view_text(cell->job, "reason"), reason, sizeof reason);
         fprintf(client->out, "%sjob %lld, %s, %s: %s\n", first ? "\n" : "",
                 nq_view_int(cell->job, "job", -1), clean, state, reason);
         first = false;

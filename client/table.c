@@ -2,6 +2,7 @@
 
 #include "client/client.h"
 #include "client/format.h"
+#include "common/text.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,9 +97,9 @@ void nq_table_add_coloured(nq_table *table, const char *text, nq_colour colour)
         table->room = room;
     }
     char clean[CELL_SIZE];
-    nq_format_clean(*text ? text : "-", clean, sizeof clean);
+    nq_text_clean(*text ? text : "-", clean, sizeof clean);
     cell *new = &table->cells[table->count];
-    *new = (cell){strdup(clean), nq_format_columns(clean), colour};
+    *new = (cell){strdup(clean), nq_text_columns(clean), colour};
     table->failed = !new->text;
     table->count += new->text != NULL;
 }
@@ -158,7 +159,7 @@ static void cut(cell *c, int columns)
     if (c->columns <= columns || columns < 4)
         return;
     size_t length = strlen(c->text);
-    while (length > 0 && nq_format_columns(c->text) > columns - 3) {
+    while (length > 0 && nq_text_columns(c->text) > columns - 3) {
         do
             length--;
         while (length > 0 && ((unsigned char)c->text[length] & 0xc0) == 0x80);
@@ -169,7 +170,7 @@ static void cut(cell *c, int columns)
         memcpy(longer + length, "...", 4);
         c->text = longer;
     }
-    c->columns = nq_format_columns(c->text);
+    c->columns = nq_text_columns(c->text);
 }
 
 static void print_cell(FILE *out, const cell *c, const column *in, bool last, bool coloured)

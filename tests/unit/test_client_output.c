@@ -7,6 +7,7 @@
 #include "client/specfile.h"
 #include "client/table.h"
 #include "common/file.h"
+#include "common/text.h"
 #include <locale.h>
 #include <math.h>
 #include <unistd.h>
@@ -32,12 +33,12 @@ static void strangers_text_is_made_safe(void **state)
     };
     char clean[64];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        nq_format_clean(cases[i].text, clean, sizeof clean);
+        nq_text_clean(cases[i].text, clean, sizeof clean);
         assert_string_equal(clean, cases[i].clean);
     }
-    nq_format_clean("ab\xc3\xbc", clean, 4);
+    nq_text_clean("ab\xc3\xbc", clean, 4);
     assert_string_equal(clean, "ab");
-    assert_int_equal(nq_format_columns("gr\xc3\xbc\xc3\x9f"), 4);
+    assert_int_equal(nq_text_columns("gr\xc3\xbc\xc3\x9f"), 4);
 }
 
 static void numbers_and_times(void **state)
@@ -220,7 +221,7 @@ static void live_progress(void **state)
     assert_non_null(strstr(text, "netqctl: a word\n"));
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         const char *visible = strstr(line, "\033[J");
-        assert_true(nq_format_columns(visible ? visible + 3 : line) < 100);
+        assert_true(nq_text_columns(visible ? visible + 3 : line) < 100);
     }
     free(text);
 }
@@ -236,7 +237,7 @@ static void bars_fit(void **state)
         show(p, RUNNING("{\"stage\":\"score\",\"done\":120,\"total\":634,\"rate\":210.5,"
                         "\"eta_s\":2.4}"));
         fflush(out);
-        assert_true(nq_format_columns(text) <= width); /* with the line's end */
+        assert_true(nq_text_columns(text) <= width); /* with the line's end */
         if (width >= 62)
             assert_non_null(strstr(text, "0:02 left"));
         if (width >= 80 || (width >= 62 && width < 75))

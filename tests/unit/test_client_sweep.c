@@ -1,10 +1,10 @@
 /* Grids of jobs: their cells, the frontier of what they reach, the drawing. */
 #include "tests/unit/nq_test.h"
 
-#include "client/chart.h"
 #include "client/grid.h"
 #include "client/pareto.h"
 #include "client/sweep.h"
+#include "common/chart.h"
 #include <math.h>
 
 /* ---- the grid ---- */
@@ -239,9 +239,9 @@ static void chart_escapes_text(void **state)
 {
     (void)state;
     const nq_chart_point points[] = {{75, 70, "a<b & \"c\"\x01", true}, {80, 65, "plain", true}};
-    const nq_chart_series series = {"<script>", points, 2, 78.5, "float & more"};
-    const nq_chart chart = {"t > u", "x", "y", &series, 1};
-    char *svg = nq_chart_svg(&chart);
+    const nq_chart_series series = {"<script>", points, 2, 78.5, "float & more", false};
+    const nq_chart chart = {"t > u", "x", "y", &series, 1, false, false, false};
+    char *svg = nq_chart_svg(&chart, 1);
     assert_non_null(svg);
     assert_non_null(strstr(svg, "a&lt;b &amp; \"c\"?</title>"));
     assert_non_null(strstr(svg, "&lt;script&gt;"));
@@ -258,9 +258,9 @@ static void chart_draws_a_staircase(void **state)
     (void)state;
     const nq_chart_point points[] = {
         {80, 65, "b", true}, {75, 70, "a", true}, {76, 60, "c", false}};
-    const nq_chart_series series = {"m", points, 3, NAN, ""};
-    const nq_chart chart = {"t", "x", "y", &series, 1};
-    char *svg = nq_chart_svg(&chart);
+    const nq_chart_series series = {"m", points, 3, NAN, "", false};
+    const nq_chart chart = {"t", "x", "y", &series, 1, false, false, false};
+    char *svg = nq_chart_svg(&chart, 1);
     float cx[3], cy[3], x, y, down, across;
     assert_non_null(svg);
     const char *at = svg;
@@ -288,13 +288,13 @@ static void chart_draws_a_staircase(void **state)
 static void chart_of_nothing_and_of_one_point(void **state)
 {
     (void)state;
-    const nq_chart nothing = {"t", "x", "y", NULL, 0};
+    const nq_chart nothing = {"t", "x", "y", NULL, 0, false, false, false};
     const nq_chart_point point = {75, 70, "a", true};
-    const nq_chart_series series = {"m", &point, 1, NAN, ""};
-    const nq_chart one = {"t", "x", "y", &series, 1};
+    const nq_chart_series series = {"m", &point, 1, NAN, "", false};
+    const nq_chart one = {"t", "x", "y", &series, 1, false, false, false};
     const nq_chart *const charts[] = {&nothing, &one};
     for (int i = 0; i < 2; i++) {
-        char *svg = nq_chart_svg(charts[i]);
+        char *svg = nq_chart_svg(charts[i], 1);
         assert_non_null(svg);
         assert_null(strstr(svg, "nan"));
         assert_null(strstr(svg, "inf"));

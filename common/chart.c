@@ -1,6 +1,6 @@
-#include "client/chart.h"
+#include "common/chart.h"
 
-#include "client/format.h"
+#include "common/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +21,7 @@ enum {
 };
 #define LETTER     6.3 /* a label's width a letter, at most */
 #define MOST_TICKS 9
+#define TICK       32 /* letters of a tick's number, at most */
 
 /* Colours that stay apart for colour-blind eyes (Okabe and Ito). */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -30,6 +31,7 @@ static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"
 typedef struct {
     double low, high, step;
     int digits; /* of a tick's number, after the point */
+    bool log;   /* low, high and step are powers of ten */
 } axis;
 
 typedef struct {
@@ -48,7 +50,7 @@ typedef struct {
 static void put_text(FILE *out, const char *text)
 {
     char clean[512];
-    nq_format_clean(text, clean, sizeof clean);
+    nq_text_clean(text, clean, sizeof clean);
     for (const char *c = clean; *c; c++)
         switch (*c) {
         case '<':
@@ -100,8 +102,19 @@ static axis make_axis(double low, double high)
     return a;
 }
 
+/* At least one whole power of ten; every value is positive. */
+static axis make_log_axis(double low, double high)
+{
+    axis a = {.log = true, .low = low > 0 ? floor(log10(low)) : 0, .high = 1};
+    if (low > 0 && low <= high)
+        a.high = fmax(ceil(log10(high)), a.low + 1);
+    a.step = ceil((a.high - a.low) / MOST_TICKS);
+    return a;
+}
+
 static double place(const axis *a, double value, double from, double to)
 {
+    value = a->log ? log10(value) : value;
     return from + (value - a->low) / (a->high - a->low) * (to - from);
 }
 
@@ -118,11 +131,15 @@ static double place_y(const canvas *c, double y)
 static void draw_ticks(const canvas *c, bool horizontal)
 {
     const axis *a = horizontal ? &c->x : &c->y;
-    int ticks = (int)lround((a->high - a->low) / a->step);
+    int ticks = (int)floor((a->high - a->low) / a->step + 0.5);
     for (int i = 0; i <= ticks; i++) {
         double value = a->low + i * a->step;
-        char number[NQ_TEXT];
-        nq_format_real(value, a->digits, number);
+        char number[TICK];
+        if (a->log)
+            snprintf(number, sizeof number, "1e%+.0f", value);
+        else
+            snprintf(number, sizeof number, "%.*f", a->digits, value);
+        value = a->log ? pow(10, value) : value;
         double x = horizontal ? place_x(c, value) : LEFT;
         double y = horizontal ? HEIGHT - BOTTOM : place_y(c, value);
         fprintf(c->out,
@@ -135,7 +152,7 @@ static void draw_ticks(const canvas *c, bool horizontal)
 
 static void draw_axes(const canvas *c, const nq_chart *chart)
 {
-    char turned[NQ_TEXT * 2];
+    char turned[128];
     draw_ticks(c, true);
     draw_ticks(c, false);
     fprintf(c->out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#333\"/>\n", LEFT, TOP,
@@ -168,8 +185,8 @@ static void draw_label(canvas *c, const nq_chart_point *p, const char *colour)
 {
     static const char *const anchors[] = {"start", "end", "middle", "middle"};
     char clean[512], attributes[160];
-    nq_format_clean(p->label, clean, sizeof clean);
-    double x = place_x(c, p->x), y = place_y(c, p->y), width = LETTER * nq_format_columns(clean);
+    nq_text_clean(p->label, clean, sizeof clean);
+    double x = place_x(c, p->x), y = place_y(c, p->y), width = LETTER * nq_text_columns(clean);
     const double lefts[] = {x + RADIUS + 3, x - RADIUS - 3 - width, x - width / 2, x - width / 2};
     const double tops[] = {y - LINE / 2.0, y - LINE / 2.0, y - RADIUS - 2 - LINE, y + RADIUS + 2};
     const double origins[] = {x + RADIUS + 3, x - RADIUS - 3, x, x};
@@ -201,8 +218,9 @@ static void take_line(canvas *c, double x1, double y1, double x2, double y2)
         (box){fmin(x1, x2) - 1, fmin(y1, y2) - 1, fmax(x1, x2) + 1, fmax(y1, y2) + 1};
 }
 
-/* From each corner down to the next one's height, then across to it. */
-static bool draw_frontier(canvas *c, const nq_chart_series *s, const char *colour)
+/* From each corner down to the next one's height, then across to it; the other way round where
+ * less is better. */
+static bool draw_frontier(canvas *c, const nq_chart_series *s, bool less, const char *colour)
 {
     const nq_chart_point **corners = calloc(s->count + 1, sizeof *corners);
     size_t n = 0;
@@ -218,9 +236,10 @@ static bool draw_frontier(canvas *c, const nq_chart_series *s, const char *colou
         if (i == 0) {
             fprintf(c->out, "<path d=\"M%.1f %.1f", x, y);
         } else {
-            fprintf(c->out, "V%.1fH%.1f", y, x);
-            take_line(c, before_x, before_y, before_x, y);
-            take_line(c, before_x, y, x, y);
+            double turn_x = less ? x : before_x, turn_y = less ? before_y : y;
+            fprintf(c->out, less ? "H%.1fV%.1f" : "V%.1fH%.1f", less ? x : y, less ? y : x);
+            take_line(c, before_x, before_y, turn_x, turn_y);
+            take_line(c, turn_x, turn_y, x, y);
         }
         before_x = x;
         before_y = y;
@@ -234,7 +253,7 @@ static bool draw_frontier(canvas *c, const nq_chart_series *s, const char *colou
 static void draw_level(canvas *c, const nq_chart_series *s, const char *colour)
 {
     double y = place_y(c, s->level);
-    char attributes[NQ_TEXT];
+    char attributes[64];
     if (!isfinite(s->level))
         return;
     fprintf(c->out,
@@ -244,7 +263,7 @@ static void draw_level(canvas *c, const nq_chart_series *s, const char *colour)
     snprintf(attributes, sizeof attributes, " font-size=\"11\" fill=\"%s\"", colour);
     put_label(c->out, LEFT + 6, y - 4, attributes, s->level_label);
     c->taken[c->taken_count++] =
-        (box){LEFT, y - 4 - LINE, LEFT + 6 + LETTER * nq_format_columns(s->level_label), y};
+        (box){LEFT, y - 4 - LINE, LEFT + 6 + LETTER * nq_text_columns(s->level_label), y};
 }
 
 static void draw_points(canvas *c, const nq_chart_series *s, const char *colour)
@@ -269,7 +288,7 @@ static void draw_legend(const canvas *c, const nq_chart *chart)
         fprintf(c->out, "<circle cx=\"%.1f\" cy=\"44\" r=\"%d\" fill=\"%s\"/>\n", x + RADIUS,
                 RADIUS, colours[i % COLOURS]);
         put_label(c->out, x + 2 * RADIUS + 5, 48, "", name);
-        x += 2 * RADIUS + 25 + 7 * nq_format_columns(name);
+        x += 2 * RADIUS + 25 + 7 * nq_text_columns(name);
     }
 }
 
@@ -290,52 +309,70 @@ static void make_axes(canvas *c, const nq_chart *chart)
         high[1] = fmax(high[1], s->level);
     }
     c->x = make_axis(low[0], high[0]);
-    c->y = make_axis(low[1], high[1]);
+    c->y = chart->log_y ? make_log_axis(low[1], high[1]) : make_axis(low[1], high[1]);
 }
 
-static bool draw(canvas *c, const nq_chart *chart, size_t points)
+static bool draw(canvas *c, const nq_chart *chart)
 {
     bool good = true;
-    fprintf(c->out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-            "height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT);
+    size_t points = 0;
     draw_axes(c, chart);
     draw_legend(c, chart);
     for (size_t i = 0; i < chart->count; i++) {
         draw_level(c, &chart->series[i], colours[i % COLOURS]);
-        good &= draw_frontier(c, &chart->series[i], colours[i % COLOURS]);
+        if (!chart->scatter)
+            good &= draw_frontier(c, &chart->series[i], chart->less, colours[i % COLOURS]);
+        points += chart->series[i].bare ? 0 : chart->series[i].count;
     }
     for (size_t i = 0; i < chart->count; i++)
-        draw_points(c, &chart->series[i], colours[i % COLOURS]);
+        if (!chart->series[i].bare)
+            draw_points(c, &chart->series[i], colours[i % COLOURS]);
     for (int frontier = 1; frontier >= (points <= LABELLED ? 0 : 1); frontier--)
         for (size_t i = 0; i < chart->count; i++)
-            for (size_t k = 0; k < chart->series[i].count; k++)
+            for (size_t k = 0; k < chart->series[i].count && !chart->series[i].bare; k++)
                 if (chart->series[i].points[k].frontier == frontier)
                     draw_label(c, &chart->series[i].points[k], colours[i % COLOURS]);
-    fputs("</svg>\n", c->out);
     return good;
 }
 
-char *nq_chart_svg(const nq_chart *chart)
+/* One below another. */
+static bool draw_one(FILE *out, const nq_chart *chart, size_t place)
 {
-    char *text = NULL;
-    size_t size = 0, points = 0;
+    size_t points = 0;
     for (size_t i = 0; i < chart->count; i++)
         points += chart->series[i].count;
-    canvas c = {.taken = calloc(4 * points + chart->count + 1, sizeof *c.taken),
-                .out = open_memstream(&text, &size)};
-    bool good = c.taken && c.out;
-    if (good) {
-        make_axes(&c, chart);
-        good = draw(&c, chart, points);
-    }
-    if (c.out && fclose(c.out) != 0)
-        good = false;
+    canvas c = {.out = out, .taken = calloc(4 * points + chart->count + 1, sizeof *c.taken)};
+    if (!c.taken)
+        return false;
+    make_axes(&c, chart);
+    if (place > 0)
+        fprintf(out, "<g transform=\"translate(0 %zu)\">\n", place * HEIGHT);
+    bool good = draw(&c, chart);
+    if (place > 0)
+        fputs("</g>\n", out);
     free(c.taken);
-    if (good)
-        return text;
-    free(text);
-    return NULL;
+    return good;
+}
+
+char *nq_chart_svg(const nq_chart *charts, size_t count)
+{
+    char *text = NULL;
+    size_t size = 0, height = count * HEIGHT;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" width=\"%d\" "
+            "height=\"%zu\" font-family=\"sans-serif\" font-size=\"12\">\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            WIDTH, height, WIDTH, height);
+    bool good = true;
+    for (size_t i = 0; i < count; i++)
+        good = good && draw_one(out, &charts[i], i);
+    fputs("</svg>\n", out);
+    if (fclose(out) != 0 || !good) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
