@@ -30,7 +30,7 @@ static nq_status dump(float_side *side, nq_error *err)
                                    ranges, err);
     }
     if (status == NQ_OK)
-        status = nq_quantize(&side->graph, ranges, NULL, NULL, spec, &model, err);
+        status = nq_quantize(&side->graph, ranges, NULL, NULL, spec, NULL, &model, err);
     for (int i = 0; i < side->graph.count && status == NQ_OK; i++) {
         const nq_node *node = &side->graph.nodes[i];
         dump_node(node, &ranges[i], &model.nodes[i],

@@ -54,7 +54,7 @@ static nq_layer_report *report(setup *s, int bits, int threads, json_t **json)
     nq_layer_report *reports = calloc((size_t)s->graph.count, sizeof *reports);
     s->spec->weights.bits = bits;
     assert_ok(nq_pool_create(threads, &pool, &err), &err);
-    assert_ok(nq_quantize(&s->graph, s->ranges, NULL, NULL, s->spec, &model, &err), &err);
+    assert_ok(nq_quantize(&s->graph, s->ranges, NULL, NULL, s->spec, NULL, &model, &err), &err);
     assert_ok(nq_layers_report(&s->graph, s->net, s->ranges, s->samples, &model, pool, NULL, NULL,
                                reports, &err),
               &err);

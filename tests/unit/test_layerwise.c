@@ -159,8 +159,9 @@ static uint8_t *model_of(const nq_graph *graph, const nq_spec *spec, int threads
     nq_range *ranges = calloc((size_t)graph->count, sizeof *ranges);
     nq_qmodel model;
     uint8_t *bytes;
-    assert_ok(nq_layerwise_quantize(graph, samples, spec, pool, NULL, NULL, ranges, &model, &err),
-              &err);
+    assert_ok(
+        nq_layerwise_quantize(graph, samples, spec, NULL, pool, NULL, NULL, ranges, &model, &err),
+        &err);
     for (int i = 0; i < graph->count; i++)
         assert_true(ranges[i].low <= ranges[i].high && isfinite(ranges[i].high));
     assert_ok(nq_model_file_encode(&model, &bytes, size, &err), &err);
@@ -205,12 +206,12 @@ static double quality(const nq_graph *graph, const char *settings)
     nq_layer_report *reports = calloc((size_t)graph->count, sizeof *reports);
     assert_ok(nq_float_net_create(graph, 8, &net, &err), &err);
     if (nq_layerwise_wanted(&spec)) {
-        assert_ok(
-            nq_layerwise_quantize(graph, samples, &spec, pool, NULL, NULL, ranges, &model, &err),
-            &err);
+        assert_ok(nq_layerwise_quantize(graph, samples, &spec, NULL, pool, NULL, NULL, ranges,
+                                        &model, &err),
+                  &err);
     } else {
         assert_ok(nq_ranges_observe(net, graph, samples, pool, NULL, NULL, ranges, &err), &err);
-        assert_ok(nq_quantize(graph, ranges, NULL, NULL, &spec, &model, &err), &err);
+        assert_ok(nq_quantize(graph, ranges, NULL, NULL, &spec, NULL, &model, &err), &err);
     }
     assert_ok(
         nq_layers_report(graph, net, ranges, samples, &model, pool, NULL, NULL, reports, &err),

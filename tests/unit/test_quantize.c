@@ -123,12 +123,13 @@ static nq_graph one_shortcut(void)
     return g;
 }
 
-static void assert_widths(const nq_graph *g, const nq_spec *spec, const char *want)
+static void assert_widths_of(const nq_graph *g, const nq_spec *spec, const int *weight_bits,
+                             const char *want)
 {
     nq_width widths[SMALL_GRAPH_NODES];
     nq_error err = {0};
     char got[512] = "";
-    assert_ok(nq_widths_decide(g, spec, widths, &err), &err);
+    assert_ok(nq_widths_decide(g, spec, weight_bits, widths, &err), &err);
     for (int i = 0; i < g->count; i++) {
         size_t used = strlen(got);
         const char *name = g->nodes[i].name;
@@ -139,6 +140,11 @@ static void assert_widths(const nq_graph *g, const nq_spec *spec, const char *wa
             snprintf(got + used, sizeof got - used, "%s:%d ", name, widths[i].stored);
     }
     assert_string_equal(got, want);
+}
+
+static void assert_widths(const nq_graph *g, const nq_spec *spec, const char *want)
+{
+    assert_widths_of(g, spec, NULL, want);
 }
 
 /* NAME:stored<read*weights */
@@ -191,6 +197,21 @@ static void widths_pass_through_slices_and_shuffles(void **unused)
     nq_graph_free(&g);
 }
 
+static void every_layer_may_have_its_own_bits(void **unused)
+{
+    (void)unused;
+    nq_graph g = one_shortcut();
+    nq_spec spec = spec_of(0, 4, 6);
+    const int bits[] = {0, 2, 3, 4, 0, 5, 0, 8};
+    assert_widths_of(&g, &spec, bits,
+                     "quant:8 a:6<8*2 b:4<4*3 b2:6<4*4 sum:6 c:6<4*5 pool:6 d:8<4*8 ");
+    keep(&spec, "b");
+    keep(&spec, "last");
+    assert_widths_of(&g, &spec, bits,
+                     "quant:8 a:8<8*2 b:4<8*8 b2:6<4*4 sum:6 c:8<4*5 pool:8 d:8<8*8 ");
+    nq_graph_free(&g);
+}
+
 static void keep_8bit_takes_only_layers(void **unused)
 {
     (void)unused;
@@ -204,7 +225,7 @@ static void keep_8bit_takes_only_layers(void **unused)
         keep(&spec, "a");
         keep(&spec, wrong[i]);
         snprintf(words, sizeof words, "keep_8bit: \"%s\" is no", wrong[i]);
-        assert_refused(nq_widths_decide(&g, &spec, widths, &err), NQ_ERR_INPUT, &err, words);
+        assert_refused(nq_widths_decide(&g, &spec, NULL, widths, &err), NQ_ERR_INPUT, &err, words);
     }
     nq_graph_free(&g);
 }
@@ -257,7 +278,7 @@ static void the_baseline_is_eight_bits_without_tables(void **unused)
         nq_spec spec = spec_of(8, 8, 8);
         nq_qmodel m;
         spec.activations.qmax = 127;
-        assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
+        assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err), &err);
         for (int i = 0; i < n.graph.count; i++) {
             const nq_node *node = &n.graph.nodes[i];
             const nq_range *r = &n.ranges[nq_widths_source(&n.graph, i)];
@@ -283,7 +304,7 @@ static void four_bits_on_resnet18(void **unused)
     nq_spec spec = spec_of(4, 4, 8);
     nq_qmodel m;
     spec.weights.granularity = NQ_PER_CHANNEL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err), &err);
     int narrow = 0, tables = 0;
     for (int i = 0; i < n.graph.count; i++) {
         const nq_qnode *q = &m.nodes[i];
@@ -310,10 +331,19 @@ static void four_bits_on_resnet18(void **unused)
     assert_false(find(&n, &m, "conv1")->has_table);
     nq_qmodel_free(&m);
 
+    int bits[128] = {0};
+    for (int i = 0; i < n.graph.count; i++)
+        bits[i] = 2 + i % 7;
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, bits, &m, &err), &err);
+    for (int i = 0; i < n.graph.count; i++)
+        if (nq_node_has_weight(&n.graph.nodes[i]))
+            assert_int_equal(m.nodes[i].weight_bits, bits[i]);
+    nq_qmodel_free(&m);
+
     keep(&spec, "first");
     keep(&spec, "last");
     keep(&spec, "layer1.0.conv2");
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err), &err);
     assert_int_equal(find(&n, &m, "conv1")->weight_bits, 8);
     assert_int_equal(find(&n, &m, "fc")->weight_bits, 8);
     assert_false(find(&n, &m, "fc")->has_table);
@@ -332,7 +362,7 @@ static void per_channel_weights_have_each_their_scale(void **unused)
     nq_spec spec = spec_of(5, 8, 8);
     nq_qmodel m;
     spec.weights.granularity = NQ_PER_CHANNEL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err), &err);
     int checked = 0;
     for (int i = 0; i < n.graph.count; i++) {
         const nq_node *node = &n.graph.nodes[i];
@@ -363,7 +393,7 @@ static void a_missing_bias_stays_missing(void **unused)
     int conv1 = nq_graph_find(&n.graph, "conv1");
     free(n.graph.nodes[conv1].bias);
     n.graph.nodes[conv1].bias = NULL;
-    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), &err);
+    assert_ok(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err), &err);
     assert_null(m.nodes[conv1].bias);
     assert_non_null(find(&n, &m, "fc")->bias);
     nq_qmodel_free(&m);
@@ -381,8 +411,8 @@ static void ranges_that_are_none_are_refused_by_name(void **unused)
         nq_error err = {0};
         nq_qmodel m;
         n.ranges[nq_graph_find(&n.graph, "layer1.0.conv1")] = wrong[i];
-        assert_refused(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, &m, &err), NQ_ERR_INPUT,
-                       &err, "layer1.0.conv1");
+        assert_refused(nq_quantize(&n.graph, n.ranges, NULL, NULL, &spec, NULL, &m, &err),
+                       NQ_ERR_INPUT, &err, "layer1.0.conv1");
         assert_null(m.nodes);
     }
     network_free(&n);
@@ -396,6 +426,7 @@ int main(void)
         cmocka_unit_test(narrow_weights_use_their_whole_range),
         cmocka_unit_test(widths_follow_the_readers),
         cmocka_unit_test(widths_pass_through_slices_and_shuffles),
+        cmocka_unit_test(every_layer_may_have_its_own_bits),
         cmocka_unit_test(keep_8bit_takes_only_layers),
         cmocka_unit_test(the_baseline_is_eight_bits_without_tables),
         cmocka_unit_test(four_bits_on_resnet18),

@@ -242,7 +242,7 @@ void nq_float_apply(const nq_graph *graph, int index, int batch, const float *co
     }
 }
 
-static nq_status compute(nq_float_run *run, int index, nq_error *err)
+static nq_status compute(nq_float_run *run, int index, const nq_float_layer *layer, nq_error *err)
 {
     const nq_float_net *net = run->net;
     const nq_node *node = &net->graph->nodes[index];
@@ -250,25 +250,57 @@ static nq_status compute(nq_float_run *run, int index, nq_error *err)
     for (int j = 0; j < node->inputs; j++)
         inputs[j] = values_of(run, node->input[j]);
     if (nq_node_has_weight(node))
-        return net->backend->layer_forward(run->thread, net->layers[index], inputs[0],
-                                           values_of(run, index), err);
+        return net->backend->layer_forward(run->thread, layer, inputs[0], values_of(run, index),
+                                           err);
     nq_float_apply(net->graph, index, net->batch, inputs, values_of(run, index));
     return NQ_OK;
 }
 
 nq_status nq_float_run_forward(nq_float_run *run, nq_float_hook hook, void *context, nq_error *err)
 {
-    run->net->backend->thread_enter(run->thread);
     for (int i = 0; i < run->net->graph->count; i++) {
-        nq_status status = compute(run, i, err);
-        if (status != NQ_OK) {
-            nq_error_prefix(err, "layer %s", run->net->graph->nodes[i].name);
-            return status;
-        }
-        if (hook)
+        nq_status status = nq_float_run_nodes(run, i, i + 1, NULL, err);
+        if (status == NQ_OK && hook)
             status = hook(context, i, values_of(run, i), err);
         if (status != NQ_OK)
             return status;
     }
     return NQ_OK;
+}
+
+nq_status nq_float_run_nodes(nq_float_run *run, int first, int end, const nq_float_layer *instead,
+                             nq_error *err)
+{
+    run->net->backend->thread_enter(run->thread);
+    for (int i = first; i < end; i++) {
+        const nq_float_layer *layer = i == first && instead ? instead : run->net->layers[i];
+        nq_status status = compute(run, i, layer, err);
+        if (status != NQ_OK) {
+            nq_error_prefix(err, "layer %s", run->net->graph->nodes[i].name);
+            return status;
+        }
+    }
+    return NQ_OK;
+}
+
+void nq_float_run_copy(nq_float_run *run, const nq_float_run *from, int node)
+{
+    for (int i = 0; i < node; i++) {
+        const nq_span *span = &run->net->spans[i];
+        if (span->last >= node)
+            memcpy(run->block + span->offset, from->block + span->offset, span->bytes);
+    }
+}
+
+nq_status nq_float_net_layer_with(const nq_float_net *net, int node, const float *weight,
+                                  nq_float_layer **layer, nq_error *err)
+{
+    const nq_node *n = &net->graph->nodes[node];
+    nq_float_shape shape = nq_float_shape_of(net->graph, n, net->batch);
+    return net->backend->layer_create(net->device, &shape, weight, n->bias, layer, err);
+}
+
+void nq_float_net_layer_free(const nq_float_net *net, nq_float_layer *layer)
+{
+    net->backend->layer_free(layer);
 }

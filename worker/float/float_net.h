@@ -52,4 +52,21 @@ float *nq_float_run_input(nq_float_run *run);
 nq_status nq_float_run_forward(nq_float_run *run, nq_float_hook hook, void *context, nq_error *err);
 const float *nq_float_run_output(const nq_float_run *run); /* f32 [batch][classes] */
 
+/*
+ * For what computes the end of a pass many times: computes nodes first .. end - 1, those before
+ * having been computed in this run, or copied. `instead` (NULL: its own) takes the place of node
+ * first's layer.
+ */
+nq_status nq_float_run_nodes(nq_float_run *run, int first, int end, const nq_float_layer *instead,
+                             nq_error *err);
+
+/* All that node `node` and those after it read of the nodes before, from another run of the net
+ * that has computed these and no further. */
+void nq_float_run_copy(nq_float_run *run, const nq_float_run *from, int node);
+
+/* A node's layer with other weights, f32 [O][KH][KW][I/groups], copied. */
+nq_status nq_float_net_layer_with(const nq_float_net *net, int node, const float *weight,
+                                  nq_float_layer **layer, nq_error *err);
+void nq_float_net_layer_free(const nq_float_net *net, nq_float_layer *layer);
+
 #endif

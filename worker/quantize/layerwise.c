@@ -19,6 +19,12 @@ bool nq_layerwise_wanted(const nq_spec *spec)
            spec->repair.correct_stats || measured;
 }
 
+int nq_layerwise_scale_count(const nq_spec *spec, int channels)
+{
+    bool own = spec->weights.rounding == NQ_ROUND_GPTQ || spec->repair.correct_stats;
+    return own ? channels : nq_weight_scale_count(spec, channels);
+}
+
 int nq_layerwise_reader(const nq_layerwise *l, int node)
 {
     int reader = -1, readers = 0;
@@ -256,7 +262,7 @@ static nq_status walk(nq_layerwise *l, nq_progress progress, void *context, nq_e
     return status;
 }
 
-static nq_status create(nq_layerwise *l, nq_error *err)
+static nq_status create(nq_layerwise *l, const int *weight_bits, nq_error *err)
 {
     size_t count = (size_t)l->graph->count;
     l->widths = calloc(count, sizeof *l->widths);
@@ -271,7 +277,7 @@ static nq_status create(nq_layerwise *l, nq_error *err)
         for (int k = 0; k < l->graph->nodes[i].inputs; k++)
             l->last_reader[l->graph->nodes[i].input[k]] = i;
     l->last_reader[count - 1] = l->graph->count;
-    nq_status status = nq_widths_decide(l->graph, l->spec, l->widths, err);
+    nq_status status = nq_widths_decide(l->graph, l->spec, weight_bits, l->widths, err);
     return status == NQ_OK
                ? nq_layer_runner_create(l->graph, nq_pool_threads(l->pool), &l->runner, err)
                : status;
@@ -289,8 +295,8 @@ static void destroy(nq_layerwise *l)
 }
 
 nq_status nq_layerwise_quantize(const nq_graph *graph, nq_samples *samples, const nq_spec *spec,
-                                nq_pool *pool, nq_progress progress, void *context,
-                                nq_range *ranges, nq_qmodel *model, nq_error *err)
+                                const int *weight_bits, nq_pool *pool, nq_progress progress,
+                                void *context, nq_range *ranges, nq_qmodel *model, nq_error *err)
 {
     nq_layerwise l = {.graph = graph,
                       .samples = samples,
@@ -302,7 +308,7 @@ nq_status nq_layerwise_quantize(const nq_graph *graph, nq_samples *samples, cons
     nq_status status = nq_qmodel_create(graph->arch, graph->classes, model, err);
     if (status != NQ_OK)
         return status;
-    status = create(&l, err);
+    status = create(&l, weight_bits, err);
     if (status == NQ_OK)
         status = walk(&l, progress, context, err);
     if (status == NQ_OK)

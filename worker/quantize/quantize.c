@@ -61,6 +61,18 @@ static nq_status check_ranges(const nq_graph *graph, const nq_range *ranges, nq_
     return NQ_OK;
 }
 
+int nq_weight_scale_count(const nq_spec *spec, int channels)
+{
+    return spec->weights.granularity == NQ_PER_CHANNEL ? channels : 1;
+}
+
+void nq_weight_scales(const nq_spec *spec, const float *w, int scales, size_t each, int bits,
+                      float *scale)
+{
+    for (size_t c = 0; c < (size_t)scales; c++)
+        scale[c] = weight_scales[spec->weights.range](w + c * each, each, bits);
+}
+
 nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spec, int bits,
                             nq_qmodel *model, nq_error *err)
 {
@@ -68,15 +80,13 @@ nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spe
     nq_qnode *out = &model->nodes[index];
     if (!node->weight)
         return nq_fail(err, NQ_ERR_INTERNAL, "layer %s has no weights loaded", node->name);
-    int scales = spec->weights.granularity == NQ_PER_CHANNEL ? node->channels : 1;
+    int scales = nq_weight_scale_count(spec, node->channels);
     nq_status status = nq_qnode_set_scales(model, index, scales, err);
     if (status != NQ_OK)
         return status;
     out->weight_bits = bits;
     size_t each = nq_node_weights(graph, node) / (size_t)scales;
-    for (size_t c = 0; c < (size_t)scales; c++)
-        out->weight_scale[c] =
-            weight_scales[spec->weights.range](node->weight + c * each, each, bits);
+    nq_weight_scales(spec, node->weight, scales, each, bits, out->weight_scale);
     nq_weights weights = {.weight = node->weight,
                           .rows = node->channels,
                           .taps = node->kernel_h * node->kernel_w,
@@ -123,8 +133,8 @@ static nq_status fill_model(const nq_graph *graph, const observed *seen, const n
 }
 
 nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
-                      const nq_bn_moments *moments, const nq_spec *spec, nq_qmodel *model,
-                      nq_error *err)
+                      const nq_bn_moments *moments, const nq_spec *spec, const int *weight_bits,
+                      nq_qmodel *model, nq_error *err)
 {
     observed seen = {.graph = graph,
                      .ranges = ranges,
@@ -141,7 +151,7 @@ nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint6
     if (status == NQ_OK)
         status = check_ranges(graph, ranges, err);
     if (status == NQ_OK)
-        status = nq_widths_decide(graph, spec, widths, err);
+        status = nq_widths_decide(graph, spec, weight_bits, widths, err);
     if (status == NQ_OK)
         status = fill_model(graph, &seen, widths, model, err);
     if (status == NQ_OK)

@@ -24,6 +24,12 @@ float nq_weight_scale_mse(const float *w, size_t n, int bits);
 
 void nq_weight_round_nearest(const float *w, size_t n, float scale, int bits, int8_t *q);
 
+/* How many weight scales the spec gives a layer of so many output channels, and these scales by
+ * weights.range: w f32 [scales][each], scale[scales]. */
+int nq_weight_scale_count(const nq_spec *spec, int channels);
+void nq_weight_scales(const nq_spec *spec, const float *w, int scales, size_t each, int bits,
+                      float *scale);
+
 /* The weights of one CONV or LINEAR node by the spec's granularity, range and rounding (nearest or
  * squant), at `bits`: the model's node gets its integers, scales and weight_bits. */
 nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spec, int bits,
@@ -39,10 +45,10 @@ nq_status nq_quantize_layer(const nq_graph *graph, int index, const nq_spec *spe
  * ranges that are not finite, are NQ_ERR_INPUT. The caller frees the model; on failure it is empty.
  * histograms (nq_histograms_observe) may be NULL where spec->activations.range is minmax. moments:
  * what the ranges come from where that is batch norms (nq_bn_ranges), so that minmax asks again for
- * tensors of fewer bits; else NULL.
+ * tensors of fewer bits; else NULL. weight_bits: as in nq_widths_decide().
  */
 nq_status nq_quantize(const nq_graph *graph, const nq_range *ranges, const uint64_t *histograms,
-                      const nq_bn_moments *moments, const nq_spec *spec, nq_qmodel *model,
-                      nq_error *err);
+                      const nq_bn_moments *moments, const nq_spec *spec, const int *weight_bits,
+                      nq_qmodel *model, nq_error *err);
 
 #endif

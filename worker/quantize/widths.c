@@ -28,8 +28,8 @@ static int find_kept(const nq_graph *graph, const char *name)
 }
 
 /* Bits of every layer's weights and of what it reads. */
-static nq_status decide_layers(const nq_graph *graph, const nq_spec *spec, nq_width *widths,
-                               nq_error *err)
+static nq_status decide_layers(const nq_graph *graph, const nq_spec *spec, const int *weight_bits,
+                               nq_width *widths, nq_error *err)
 {
     for (int i = 0; i < graph->count; i++) {
         const nq_node *node = &graph->nodes[i];
@@ -37,7 +37,7 @@ static nq_status decide_layers(const nq_graph *graph, const nq_spec *spec, nq_wi
         if (!nq_node_has_weight(node))
             continue;
         bool images = nq_widths_source(graph, node->input[0]) == 0;
-        widths[i].weights = spec->weights.bits;
+        widths[i].weights = weight_bits ? weight_bits[i] : spec->weights.bits;
         widths[i].read = images ? 8 : spec->activations.bits;
     }
     for (size_t k = 0; k < spec->keep_count; k++) {
@@ -87,10 +87,10 @@ static int stored_bits(const nq_node *node, const reading *r, const nq_width *wi
     return shortcut;
 }
 
-nq_status nq_widths_decide(const nq_graph *graph, const nq_spec *spec, nq_width *widths,
-                           nq_error *err)
+nq_status nq_widths_decide(const nq_graph *graph, const nq_spec *spec, const int *weight_bits,
+                           nq_width *widths, nq_error *err)
 {
-    nq_status status = decide_layers(graph, spec, widths, err);
+    nq_status status = decide_layers(graph, spec, weight_bits, widths, err);
     if (status != NQ_OK)
         return status;
     reading *readings = calloc((size_t)graph->count, sizeof *readings);

@@ -16,8 +16,9 @@ typedef struct {
  * Fills widths[graph->count] from activations.bits (A), activations.shortcut_bits (S), weights.bits
  * and keep_8bit:
  *
- *  - A layer in keep_8bit has 8-bit weights and reads 8 bit. Every other layer has weights.bits and
- *    reads A, but for one that reads the images: it reads 8 bit.
+ *  - A layer in keep_8bit has 8-bit weights and reads 8 bit. Every other layer has
+ *    weight_bits[node], or weights.bits where weight_bits is NULL, and reads A, but for one that
+ * reads the images: it reads 8 bit.
  *  - The images and the logits are stored at 8 bit; so is whatever a layer of keep_8bit reads,
  * directly or through tensors that pass their parameters on (slice, shuffle, pools).
  *  - A layer's output whose only reader is a layer is stored at the bits that layer reads.
@@ -27,8 +28,8 @@ typedef struct {
  * A layer with read < stored of its input goes through a table. An entry of keep_8bit that is not
  * "first" (the first convolution), "last" (the last layer) or the name of a layer is NQ_ERR_INPUT.
  */
-nq_status nq_widths_decide(const nq_graph *graph, const nq_spec *spec, nq_width *widths,
-                           nq_error *err);
+nq_status nq_widths_decide(const nq_graph *graph, const nq_spec *spec, const int *weight_bits,
+                           nq_width *widths, nq_error *err);
 
 /* The node whose quantization parameters `node` has: itself where observed, else up its input. */
 int nq_widths_source(const nq_graph *graph, int node);
