@@ -98,6 +98,21 @@ static nq_status print_layers(nq_client *client, const json_t *layers, size_t mo
     return nq_table_print(table, client->out, err);
 }
 
+/* What weights.bits auto has made of its budget, before the layers. */
+static void print_mixed(const nq_client *client, const json_t *mixed)
+{
+    char kl[NQ_TEXT], size[NQ_TEXT], budget[NQ_TEXT];
+    if (!json_is_object(mixed))
+        return;
+    nq_format_real(nq_view_real(mixed, "kl"), 4, kl);
+    nq_format_real(nq_view_real(mixed, "size") / 1e6, 6, size);
+    nq_format_real(nq_view_real(mixed, "budget") / 1e6, 6, budget);
+    fprintf(client->out,
+            "Mixed precision: %s MB of a budget of %s; the layers' divergences, each alone, add up "
+            "to %s nats (frontier.svg).\n\n",
+            size, budget, kl);
+}
+
 static nq_status explain(nq_client *client, const explain_input *input, nq_error *err)
 {
     nq_target target;
@@ -115,10 +130,12 @@ static nq_status explain(nq_client *client, const explain_input *input, nq_error
     if (status == NQ_OK) {
         json_t *worst = sorted(layers);
         size_t most = input->all ? json_array_size(worst) : SHOWN;
-        if (client->json)
+        if (client->json) {
             nq_client_print_json(client, worst, true);
-        else
+        } else {
+            print_mixed(client, json_object_get(metrics, "mixed_precision"));
             status = print_layers(client, worst, most, err);
+        }
         json_decref(worst);
     }
     json_decref(metrics);

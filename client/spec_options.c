@@ -48,9 +48,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 static const char *placeholder(const nq_spec_field *field)
 {
     static const char *const names[] = {
-        [NQ_FIELD_STRING] = "NAME", [NQ_FIELD_PATH] = "FILE",
-        [NQ_FIELD_INT] = "N",       [NQ_FIELD_BOOL] = "true|false",
-        [NQ_FIELD_ENUM] = "WORD",   [NQ_FIELD_LIST] = "LAYER[,LAYER]"};
+        [NQ_FIELD_STRING] = "NAME",  [NQ_FIELD_PATH] = "FILE",
+        [NQ_FIELD_INT] = "N",        [NQ_FIELD_INT_OR_AUTO] = "N|auto",
+        [NQ_FIELD_MEGABYTES] = "MB", [NQ_FIELD_BOOL] = "true|false",
+        [NQ_FIELD_ENUM] = "WORD",    [NQ_FIELD_LIST] = "LAYER[,LAYER]"};
     return strcmp(field->key, "model") == 0 ? "NAME[,NAME]" : names[field->type];
 }
 

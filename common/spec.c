@@ -77,6 +77,10 @@ static nq_status find_preset(const char *name, const nq_preset **preset, nq_erro
 /* Keys that mean something only together with the value of another. */
 static bool key_read(const char *key, const nq_spec *spec, const char **needs)
 {
+    if (strcmp(key, "weights.size_budget_mb") == 0) {
+        *needs = "weights.bits auto";
+        return spec->weights.bits == 0;
+    }
     if (strcmp(key, "activations.percentile") == 0) {
         *needs = "activations.range percentile";
         return spec->activations.range == NQ_RANGE_PERCENTILE;
@@ -281,7 +285,9 @@ static nq_status check_companions(const json_t *written, const nq_spec *spec, nq
 static nq_status check_needs_samples(const nq_spec *spec, nq_error *err)
 {
     const char *key = NULL;
-    if (spec->weights.rounding == NQ_ROUND_GPTQ)
+    if (spec->weights.bits == 0)
+        key = "weights.bits: auto";
+    else if (spec->weights.rounding == NQ_ROUND_GPTQ)
         key = "weights.rounding: gptq";
     else if (spec->activations.range == NQ_RANGE_OUTPUT)
         key = "activations.range: output";
@@ -376,6 +382,9 @@ static nq_status check_whole(const json_t *written, nq_spec *spec, nq_error *err
         return nq_fail(err, NQ_ERR_INPUT,
                        "activations.range: only minmax goes with activations.qmax 127; set that to "
                        "255 or choose a preset that does");
+    if (spec->kind == NQ_JOB_QUANTIZE && spec->weights.bits == 0 && spec->weights.size_budget == 0)
+        return nq_fail(err, NQ_ERR_INPUT,
+                       "weights.size_budget_mb: is missing; weights.bits auto needs it");
     nq_status status = check_calibration(written, spec, err);
     return status == NQ_OK ? check_companions(written, spec, err) : status;
 }

@@ -56,7 +56,8 @@ typedef struct {
     nq_job_kind kind; /* from the preset: "float" and "quantized" are kinds of their own */
     char quantized[NQ_SPEC_PATH]; /* preset "quantized": the model.safetensors to score */
     struct {
-        int bits; /* 2..8 */
+        int bits; /* 2..8; 0: auto, each layer's own, so that the file fits size_budget */
+        uint64_t size_budget; /* bytes of model.safetensors; 0: none */
         nq_granularity granularity;
         nq_weight_range range;
         nq_rounding rounding;
@@ -104,7 +105,9 @@ typedef enum {
     NQ_FIELD_STRING, /* a name: see nq_spec_name_valid() */
     NQ_FIELD_PATH,
     NQ_FIELD_INT,
-    NQ_FIELD_BOOL, /* low..high of 0 and 1: 0..0 takes false alone */
+    NQ_FIELD_INT_OR_AUTO, /* "auto" is stored as 0 */
+    NQ_FIELD_MEGABYTES,   /* a number of MB (1,000,000 bytes), stored as whole bytes, u64 */
+    NQ_FIELD_BOOL,        /* low..high of 0 and 1: 0..0 takes false alone */
     NQ_FIELD_ENUM,
     NQ_FIELD_LIST
 } nq_field_type;
@@ -112,7 +115,7 @@ typedef struct {
     const char *key;
     nq_field_type type;
     unsigned kinds;             /* bit 1 << nq_job_kind: the jobs that the key means something to */
-    long long low, high;        /* NQ_FIELD_INT: inclusive */
+    long long low, high;        /* of a number, inclusive; NQ_FIELD_MEGABYTES: bytes */
     const char *const *choices; /* NULL-terminated. NQ_FIELD_ENUM: in the order of the C enum;
                                    NQ_FIELD_INT: the only values, or NULL for all of low..high */
     const char *standard;       /* the default, as text; NULL: none */
@@ -162,8 +165,10 @@ nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err);
 /*
  * The resolved spec as the one canonical JSON object: every key that means something to its kind of
  * job, in the table's order, paths only where given. NULL: out of memory. nq_spec_resolve() of it
- * gives the same struct, byte for byte.
+ * gives the same struct, byte for byte; so it does of its text with 15 digits or more, and with 15
+ * (NQ_SPEC_DIGITS) every number is as short as it can be.
  */
+#define NQ_SPEC_DIGITS JSON_REAL_PRECISION(15)
 json_t *nq_spec_to_json(const nq_spec *spec);
 
 /* What a key takes, in a few words: "2..8; default 8". */

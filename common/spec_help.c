@@ -19,8 +19,11 @@ static void describe_values(const nq_spec_field *field, char text[TEXT_SIZE])
         snprintf(text, TEXT_SIZE, field->high ? "true, false" : "false");
     else if (field->type == NQ_FIELD_INT && field->high == INT64_MAX)
         snprintf(text, TEXT_SIZE, "%lld or more", field->low);
-    else if (field->type == NQ_FIELD_INT)
-        snprintf(text, TEXT_SIZE, "%lld..%lld", field->low, field->high);
+    else if (field->type == NQ_FIELD_INT || field->type == NQ_FIELD_INT_OR_AUTO)
+        snprintf(text, TEXT_SIZE, "%lld..%lld%s", field->low, field->high,
+                 field->type == NQ_FIELD_INT ? "" : ", auto");
+    else if (field->type == NQ_FIELD_MEGABYTES)
+        snprintf(text, TEXT_SIZE, "a number of MB");
     else if (field->type == NQ_FIELD_LIST)
         snprintf(text, TEXT_SIZE, "layer names");
     else

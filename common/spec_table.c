@@ -49,9 +49,18 @@ const nq_spec_field nq_spec_fields[] = {
     {"quantized", PATH(SCORE),
      "The model.safetensors of an earlier job, to be scored as it is (preset quantized).",
      MEMBER(quantized)},
-    {"weights.bits", NQ_FIELD_INT, QUANTIZE, NUMBER(2, 8, "8"),
-     "Bits of a weight. They are symmetric: b bits hold -2^(b-1) to 2^(b-1)-1.",
+    {"weights.bits", NQ_FIELD_INT_OR_AUTO, QUANTIZE, NUMBER(2, 8, "8"),
+     "Bits of a weight. They are symmetric: b bits hold -2^(b-1) to 2^(b-1)-1. auto gives each "
+     "layer 2, 3, 4, 5, 6 or 8 bits: those with which the network's outputs on the calibration "
+     "samples, as far as the layers' errors add up, change least, while the model fits "
+     "weights.size_budget_mb (mixed precision as in ZeroQ, CVPR 2020; keep_8bit holds as ever).",
      MEMBER(weights.bits)},
+    {"weights.size_budget_mb", NQ_FIELD_MEGABYTES, QUANTIZE, 1, 1000000000000, NULL, NULL,
+     "With weights.bits auto: what model.safetensors may take, in MB of 1,000,000 bytes. The whole "
+     "file counts, as it does for the compression ratio: packed weights, their scales, biases, "
+     "activation parameters and the header. A budget that no choice of bits fits fails the job, "
+     "which names the smallest that one does.",
+     MEMBER(weights.size_budget)},
     {"weights.granularity", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(granularities, "per_tensor"),
      "One scale for a layer's whole weight tensor, or one for each of its output channels.",
      MEMBER(weights.granularity)},

@@ -2,6 +2,7 @@
 
 #include "common/json.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,12 +79,21 @@ static nq_status take_bool(const nq_spec_field *field, const json_t *value, char
     return NQ_OK;
 }
 
+static bool is_auto(const nq_spec_field *field, const char *text)
+{
+    return field->type == NQ_FIELD_INT_OR_AUTO && text && strcmp(text, "auto") == 0;
+}
+
 static nq_status take_number(const nq_spec_field *field, const json_t *value, char *to,
                              nq_error *err)
 {
+    if (is_auto(field, json_string_value(value))) {
+        store_number(field, 0, to);
+        return NQ_OK;
+    }
     if (!json_is_integer(value))
-        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a whole number, not %s", field->key,
-                       nq_json_type_name(value));
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a whole number%s, not %s", field->key,
+                       field->type == NQ_FIELD_INT ? "" : " or \"auto\"", nq_json_type_name(value));
     long long number = json_integer_value(value);
     bool listed = !field->choices;
     for (size_t i = 0; !listed && field->choices[i]; i++)
@@ -96,6 +106,23 @@ static nq_status take_number(const nq_spec_field *field, const json_t *value, ch
         return nq_fail(err, NQ_ERR_INPUT, "%s: %s is not in %lld..%lld", field->key, text,
                        field->low, field->high);
     store_number(field, number, to);
+    return NQ_OK;
+}
+
+#define MEGABYTE 1e6
+
+static nq_status take_megabytes(const nq_spec_field *field, const json_t *value, char *to,
+                                nq_error *err)
+{
+    if (!json_is_number(value))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: must be a number of MB, not %s", field->key,
+                       nq_json_type_name(value));
+    double bytes = round(json_number_value(value) * MEGABYTE);
+    if (!(bytes >= (double)field->low && bytes <= (double)field->high))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: %g MB is not in %.15g..%.15g", field->key,
+                       json_number_value(value), (double)field->low / MEGABYTE,
+                       (double)field->high / MEGABYTE);
+    store_number(field, (long long)bytes, to);
     return NQ_OK;
 }
 
@@ -151,7 +178,10 @@ nq_status nq_spec_take(const nq_spec_field *field, const json_t *value, nq_spec 
     case NQ_FIELD_PATH:
         return take_text(field, value, to, err);
     case NQ_FIELD_INT:
+    case NQ_FIELD_INT_OR_AUTO:
         return take_number(field, value, to, err);
+    case NQ_FIELD_MEGABYTES:
+        return take_megabytes(field, value, to, err);
     case NQ_FIELD_BOOL:
         return take_bool(field, value, to, err);
     case NQ_FIELD_ENUM:
@@ -173,8 +203,21 @@ static nq_status number_of_text(const nq_spec_field *field, const char *text, js
     bool digit = *text >= '0' && *text <= '9';
     bool negative = *text == '-' && text[1] >= '0' && text[1] <= '9';
     if ((!digit && !negative) || *end || errno)
-        return nq_fail(err, NQ_ERR_INPUT, "%s: \"%s\" is not a whole number", field->key, text);
+        return nq_fail(err, NQ_ERR_INPUT, "%s: \"%s\" is not a whole number%s", field->key, text,
+                       field->type == NQ_FIELD_INT ? "" : " or auto");
     *value = json_integer(number);
+    return *value ? NQ_OK : nq_fail_nomem(err, field->key, sizeof number);
+}
+
+static nq_status real_of_text(const nq_spec_field *field, const char *text, json_t **value,
+                              nq_error *err)
+{
+    char *end;
+    double number = strtod(text, &end);
+    bool decimal = strspn(text, "0123456789.eE+-") == strlen(text) && strchr("-.0123456789", *text);
+    if (!decimal || end == text || *end || !isfinite(number))
+        return nq_fail(err, NQ_ERR_INPUT, "%s: \"%s\" is not a number", field->key, text);
+    *value = json_real(number);
     return *value ? NQ_OK : nq_fail_nomem(err, field->key, sizeof number);
 }
 
@@ -203,7 +246,10 @@ nq_status nq_spec_value_of_text(const nq_spec_field *field, const char *text, js
         *value = json_boolean(*text == 't');
         return NQ_OK;
     }
-    if (field->type == NQ_FIELD_INT)
+    if (field->type == NQ_FIELD_MEGABYTES)
+        return real_of_text(field, text, value, err);
+    if (field->type == NQ_FIELD_INT ||
+        (field->type == NQ_FIELD_INT_OR_AUTO && !is_auto(field, text)))
         return number_of_text(field, text, value, err);
     if (field->type == NQ_FIELD_LIST)
         return list_of_text(field, text, value, err);
@@ -222,8 +268,14 @@ json_t *nq_spec_value(const nq_spec_field *field, const nq_spec *spec)
         return json_string((const char *)spec + field->offset);
     case NQ_FIELD_BOOL:
         return json_boolean(load_number(field, spec) != 0);
+    case NQ_FIELD_INT_OR_AUTO:
+        if (load_number(field, spec) == 0)
+            return json_string("auto");
+        return json_integer(load_number(field, spec));
     case NQ_FIELD_INT:
         return json_integer(load_number(field, spec));
+    case NQ_FIELD_MEGABYTES:
+        return json_real((double)load_number(field, spec) / MEGABYTE);
     case NQ_FIELD_ENUM:
         return json_string(field->choices[load_number(field, spec)]);
     case NQ_FIELD_LIST:

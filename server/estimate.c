@@ -30,11 +30,15 @@ int64_t nq_estimate_model_size(const nq_spec *spec, const char *arch, int64_t ch
         weights = 0;
     int64_t fewer = ((int64_t)a->weights - weights) / (int64_t)a->weights_a_class;
     int64_t last = (1000 - (fewer < 1000 ? fewer : 1000)) * (int64_t)a->weights_a_class;
-    int64_t bits = weights * spec->weights.bits;
+    bool automatic = spec->weights.bits == 0; /* the budget, and no more than 8 bits */
+    int each = automatic ? 8 : spec->weights.bits;
+    int64_t bits = weights * each;
     for (size_t i = 0; i < spec->keep_count; i++)
         if (strcmp(spec->keep_8bit[i], "last") == 0)
-            bits += last * (8 - spec->weights.bits);
-    return bits / 8 + BYTES_A_CHANNEL * (int64_t)a->channels + FIXED_BYTES;
+            bits += last * (8 - each);
+    int64_t size = bits / 8 + BYTES_A_CHANNEL * (int64_t)a->channels + FIXED_BYTES;
+    int64_t budget = (int64_t)spec->weights.size_budget;
+    return automatic && budget < size ? budget : size;
 }
 
 /* Seconds of one thread. */

@@ -223,7 +223,7 @@ nq_status nq_inputs_facts(nq_input_cache *cache, const nq_inputs *in, nq_dataset
 static nq_status copy_spec(const nq_spec *spec, nq_job *job, nq_error *err)
 {
     json_t *object = nq_spec_to_json(spec);
-    job->spec = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    job->spec = object ? json_dumps(object, JSON_COMPACT | NQ_SPEC_DIGITS) : NULL;
     json_decref(object);
     if (!job->spec)
         return nq_fail_nomem(err, "a job's spec", 0);
@@ -233,7 +233,8 @@ static nq_status copy_spec(const nq_spec *spec, nq_job *job, nq_error *err)
     snprintf(job->dataset, sizeof job->dataset, "%s",
              *spec->dataset_path ? spec->dataset_path : spec->dataset);
     job->kind = spec->kind;
-    job->weights_bits = quantizes ? spec->weights.bits : 0;
+    int weights = spec->weights.bits ? spec->weights.bits : NQ_BITS_AUTO;
+    job->weights_bits = quantizes ? weights : 0;
     job->activations_bits = quantizes ? spec->activations.bits : 0;
     job->limit = spec->limit;
     return NQ_OK;

@@ -19,9 +19,10 @@ typedef enum {
 } nq_job_state;
 #define NQ_STATE_COUNT 6
 
-#define NQ_TOKEN_BYTES    128 /* longest client token */
-#define NQ_ARTIFACT_NAME  128 /* longest name of an artifact, with its NUL */
-#define NQ_ARTIFACTS_MOST 64  /* of one job */
+#define NQ_BITS_AUTO      (-1) /* weights_bits of a job whose layers have each their own */
+#define NQ_TOKEN_BYTES    128  /* longest client token */
+#define NQ_ARTIFACT_NAME  128  /* longest name of an artifact, with its NUL */
+#define NQ_ARTIFACTS_MOST 64   /* of one job */
 
 typedef struct {
     char name[NQ_ARTIFACT_NAME];
@@ -57,7 +58,7 @@ typedef struct {
     char model[NQ_SPEC_NAME], preset[NQ_SPEC_NAME];
     char dataset[NQ_SPEC_PATH]; /* the config's name, or the folder that was given instead */
     nq_job_kind kind;
-    int weights_bits, activations_bits;
+    int weights_bits, activations_bits; /* 0: the job quantizes nothing */
     int64_t limit;
     bool partial; /* the limit cuts the dataset */
 

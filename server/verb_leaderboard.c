@@ -80,6 +80,8 @@ static nq_status load_boards(nq_call *call, nq_store *store, nq_error *err)
 
 static json_t *bits_json(int bits)
 {
+    if (bits == NQ_BITS_AUTO)
+        return json_string("auto");
     return bits ? json_integer(bits) : json_null();
 }
 

@@ -11,6 +11,7 @@
 #include "worker/output/labels.h"
 #include "worker/output/logits_file.h"
 #include "worker/output/metrics.h"
+#include "worker/output/mixed_precision.h"
 #include "worker/score/score.h"
 #include "worker/synthesize.h"
 
@@ -287,25 +288,32 @@ static nq_status write_artifact(job_run *r, const char *name, const nq_metrics *
         status = nq_logits_write(path, r->journal, r->count, r->classes, err);
     else if (strcmp(name, "metrics.json") == 0)
         status = nq_metrics_write(path, metrics, err);
+    else if (strcmp(name, NQ_FRONTIER_SVG) == 0)
+        status = nq_frontier_write(path, r->made.mixed, r->job->spec.model, err);
     else if (strcmp(name, "log.txt") == 0)
         status = copy_log(r, path, err);
     free(path);
     return status;
 }
 
-/* What a job of its kind leaves; the calibration images lie there since they were made. */
-static const char *const *artifacts_of(const job_run *r)
+#define MOST_ARTIFACTS 8
+
+/* What a job of its kind leaves, NULL-terminated; the calibration images lie there since they were
+ * made. */
+static void list_artifacts(const job_run *r, const char *names[MOST_ARTIFACTS])
 {
-    static const char *const of_float[] = {"output.txt", "logits.npy", "metrics.json", "log.txt",
-                                           NULL};
-    static const char *const with_model[] = {"output.txt", "model.safetensors", "metrics.json",
-                                             "log.txt", NULL};
-    static const char *const with_images[] = {"output.txt", "model.safetensors", "metrics.json",
-                                              "log.txt",    NQ_CALIBRATION_NPY,  NQ_CALIBRATION_PNG,
-                                              NULL};
-    if (!r->made.bytes)
-        return of_float;
-    return r->job->spec.calibrate.source == NQ_CALIBRATE_DISTILL ? with_images : with_model;
+    size_t n = 0;
+    names[n++] = "output.txt";
+    names[n++] = r->made.bytes ? "model.safetensors" : "logits.npy";
+    names[n++] = "metrics.json";
+    names[n++] = "log.txt";
+    if (r->made.bytes && r->job->spec.calibrate.source == NQ_CALIBRATE_DISTILL) {
+        names[n++] = NQ_CALIBRATION_NPY;
+        names[n++] = NQ_CALIBRATION_PNG;
+    }
+    if (r->made.mixed)
+        names[n++] = NQ_FRONTIER_SVG;
+    names[n] = NULL;
 }
 
 static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
@@ -320,13 +328,15 @@ static nq_status write_artifacts(job_run *r, double begun, nq_error *err)
                           .summary = &r->summary,
                           .classes = r->classes,
                           .layers = r->made.layers,
+                          .mixed = r->made.mixed,
                           .kernels = r->kernels ? nq_kernels_name(r->kernels) : NULL,
                           .crops = r->has_cache ? &r->crops : NULL,
                           .report = r->report,
                           .seconds = seconds};
     nq_log(NQ_LOG_INFO, "job_done", "images", "%u", r->summary.images, "top1_right", "%u",
            r->summary.top1_right, "seconds", "%g", seconds, NULL);
-    const char *const *names = artifacts_of(r);
+    const char *names[MOST_ARTIFACTS];
+    list_artifacts(r, names);
     nq_status status = NQ_OK;
     for (size_t i = 0; names[i] && status == NQ_OK; i++)
         status = write_artifact(r, names[i], &metrics, err);

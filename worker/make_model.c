@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "worker/calibrate/samples.h"
+#include "worker/choose_widths.h"
 #include "worker/imagenet/crop.h"
 #include "worker/output/layers.h"
 #include "worker/output/model_file.h"
@@ -38,6 +39,7 @@ typedef struct {
     nq_range *ranges;
     uint64_t *histograms;
     nq_layer_report *layers;
+    int *bits; /* [graph.count] of weights; NULL: weights.bits for all */
 } making;
 
 nq_status nq_check_frozen(const char *what, const char *path, const void *data, size_t size,
@@ -62,6 +64,7 @@ void nq_made_model_free(nq_made_model *made)
     nq_qmodel_free(&made->model);
     free(made->bytes);
     json_decref(made->layers);
+    json_decref(made->mixed);
     *made = (nq_made_model){0};
 }
 
@@ -91,15 +94,20 @@ char *nq_kept_path(const char *dir, const nq_job_file *job, const char *name, co
 }
 
 /* False where nothing whole was kept; then `made` is empty. */
-static bool take_kept(const char *model_path, const char *layers_path, nq_made_model *made)
+static bool take_kept(const char *model_path, const char *layers_path, bool wants_mixed,
+                      nq_made_model *made)
 {
     nq_error ignored = {0};
     uint8_t *text = NULL;
     size_t size;
+    json_t *kept = NULL;
     if (nq_file_read(layers_path, LAYERS_LIMIT, &text, &size, &ignored) == NQ_OK)
-        made->layers = json_loadb((const char *)text, size, 0, NULL);
+        kept = json_loadb((const char *)text, size, 0, NULL);
     free(text);
-    if (json_is_array(made->layers) &&
+    made->layers = json_incref(json_object_get(kept, "layers"));
+    made->mixed = json_incref(json_object_get(kept, "mixed_precision"));
+    json_decref(kept);
+    if (json_is_array(made->layers) && (json_is_object(made->mixed) || !wants_mixed) &&
         nq_file_read(model_path, MODEL_LIMIT, &made->bytes, &made->size, &ignored) == NQ_OK &&
         nq_model_file_decode(made->bytes, made->size, model_path, &made->model, &ignored) == NQ_OK)
         return true;
@@ -110,7 +118,10 @@ static bool take_kept(const char *model_path, const char *layers_path, nq_made_m
 static nq_status keep(const char *model_path, const char *layers_path, const nq_made_model *made,
                       nq_error *err)
 {
-    char *text = json_dumps(made->layers, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_t *report =
+        json_pack("{s:O, s:O*}", "layers", made->layers, "mixed_precision", made->mixed);
+    char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(report);
     if (!text)
         return nq_fail_nomem(err, "the per-layer report", 0);
     nq_status status = nq_file_write_atomic(layers_path, text, strlen(text), err);
@@ -252,6 +263,28 @@ static void complete_logits(making *m, nq_qmodel *model)
         nq_affine_params(m->ranges[last].low, m->ranges[last].high, m->spec->activations.qmax, 255);
 }
 
+/* weights.bits auto: every layer's own. */
+static nq_status choose_bits(making *m, nq_made_model *made, nq_error *err)
+{
+    size_t bytes = (size_t)m->graph.count * sizeof *m->bits;
+    m->bits = calloc(1, bytes);
+    if (!m->bits)
+        return nq_fail_nomem(err, "layers' widths", bytes);
+    return nq_choose_widths(&m->graph, m->net, m->samples, m->spec, m->pool, m->report, m->bits,
+                            &made->mixed, err);
+}
+
+static nq_status encode(const making *m, nq_made_model *made, nq_error *err)
+{
+    nq_status status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
+    uint64_t budget = m->spec->weights.size_budget;
+    if (status == NQ_OK && budget > 0 && made->size > budget)
+        status = nq_fail(err, NQ_ERR_INTERNAL,
+                         "the model has %zu bytes, more than the %llu of weights.size_budget_mb",
+                         made->size, (unsigned long long)budget);
+    return status;
+}
+
 /* Range, round, correct: of the whole network at once, or of one layer after the other. */
 static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
 {
@@ -259,8 +292,8 @@ static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
     nq_status status = NQ_OK;
     if (nq_layerwise_wanted(spec)) {
         nq_progress_stage(m->report, "quantize");
-        status = nq_layerwise_quantize(&m->graph, m->samples, spec, m->pool, nq_progress_tell,
-                                       m->report, m->ranges, model, err);
+        status = nq_layerwise_quantize(&m->graph, m->samples, spec, m->bits, m->pool,
+                                       nq_progress_tell, m->report, m->ranges, model, err);
         if (status == NQ_OK)
             complete_logits(m, model);
         return status;
@@ -269,7 +302,8 @@ static nq_status quantize(making *m, nq_qmodel *model, nq_error *err)
     nq_progress_stage(m->report, "quantize");
     const nq_bn_moments *moments = spec->activations.source == NQ_SOURCE_BN ? &m->moments : NULL;
     if (status == NQ_OK)
-        status = nq_quantize(&m->graph, m->ranges, m->histograms, moments, spec, model, err);
+        status =
+            nq_quantize(&m->graph, m->ranges, m->histograms, moments, spec, m->bits, model, err);
     if (status == NQ_OK && spec->repair.correct_bias)
         status = nq_correct_bias(&m->graph, &m->moments, model, err);
     return status;
@@ -300,10 +334,12 @@ static nq_status make(making *m, const nq_graph *graph, nq_made_model *made, nq_
         status = repair(m, err);
     if (status == NQ_OK && m->samples)
         status = nq_float_net_create(&m->graph, NQ_FLOAT_SLICE, &m->net, err);
+    if (status == NQ_OK && m->spec->weights.bits == 0)
+        status = choose_bits(m, made, err);
     if (status == NQ_OK)
         status = quantize(m, &made->model, err);
     if (status == NQ_OK)
-        status = nq_model_file_encode(&made->model, &made->bytes, &made->size, err);
+        status = encode(m, made, err);
     if (status == NQ_OK)
         status = report_layers(m, made, err);
     nq_float_net_free(m->net);
@@ -313,6 +349,7 @@ static nq_status make(making *m, const nq_graph *graph, nq_made_model *made, nq_
     free(m->ranges);
     free(m->histograms);
     free(m->layers);
+    free(m->bits);
     return status;
 }
 
@@ -325,7 +362,7 @@ nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_g
     char *layers_path = nq_kept_path(dir, job, "layers", "json");
     if (!model_path || !layers_path) {
         status = nq_fail_nomem(err, "a path", strlen(dir));
-    } else if (take_kept(model_path, layers_path, made)) {
+    } else if (take_kept(model_path, layers_path, job->spec.weights.bits == 0, made)) {
         nq_log(NQ_LOG_INFO, "model_kept", "bytes", "%zu", made->size, NULL);
     } else {
         making m = {.dir = dir, .job = job, .spec = &job->spec, .pool = pool, .report = report};

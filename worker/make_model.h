@@ -13,6 +13,7 @@ typedef struct {
     uint8_t *bytes; /* model.safetensors */
     size_t size;
     json_t *layers; /* the per-layer report; NULL for a file that was given */
+    json_t *mixed;  /* what weights.bits auto has chosen; NULL where a width was given */
 } nq_made_model;
 
 /* For preset "quantized": reads and checks the file that the job names. */
@@ -21,7 +22,7 @@ nq_status nq_made_model_read(const nq_job_file *job, nq_made_model *made, nq_err
 /*
  * For all others: repairs a copy of `graph` (folded), finds ranges and quantizes, and keeps model
  * and report in DIR/state; a second start takes them from there. Reports the stages repair,
- * calibrate, histogram, quantize and report.
+ * sensitivity (weights.bits auto), calibrate, histogram, quantize and report.
  */
 nq_status nq_made_model_make(const char *dir, const nq_job_file *job, const nq_graph *graph,
                              nq_pool *pool, nq_progress_report *report, nq_made_model *made,

@@ -8,8 +8,9 @@ import shutil
 import signal
 import struct
 import zipfile
+from xml.etree import ElementTree
 
-from tap import BUILD, SOURCE, Daemon, alive, run, test, until
+from tap import BUILD, SOURCE, Daemon, Refused, alive, run, test, until
 
 WORKER = os.path.join(BUILD, "netq-worker")
 DEMO = os.path.join(SOURCE, "tests/data/demo")
@@ -192,6 +193,83 @@ def layer_by_layer():
             assert job["result"]["top1"] > 60, job
             found.append(files(d, n))
     assert found[0] == found[1]
+
+
+@test("mixed precision: the file fits its budget, whatever it is; the same bytes after SIGKILL in the middle and with two threads")
+def mixed_precision():
+    budget = 0.2
+    spec = {"dataset": "demo", "preset": "w8a8", "weights": {"bits": "auto", "size_budget_mb": budget, "range": "mse"},
+            "repair": {"correct_stats": True}, "calibrate": {"samples": 40}}
+    names = ("frontier.svg", "model.safetensors", "output.txt")
+    found = []
+    for threads in (1, 2):
+        with daemon() as d:
+            set_threads(d, threads)
+            n = d.submit("demo", spec=spec)
+            if threads == 2:
+                progress = when(d, n, "sensitivity")
+                assert progress["total"] == 1000, progress
+                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
+            job = d.wait(n, seconds=240)
+            assert job["state"] == "done" and job["attempts"] == threads, job
+            assert job["spec"]["weights"]["size_budget_mb"] == budget, job
+            metrics = json.loads(artifact(d, n, "metrics.json"))
+            found.append([artifact(d, n, name) for name in names] + [metrics["mixed_precision"], metrics["layers"]])
+            if threads == 1:
+                check_mixed(d, n, metrics, found[0])
+    assert found[0] == found[1]
+
+
+def check_mixed(d, n, metrics, found):
+    svg, model, output, mixed, layers = found
+    assert len(model) == metrics["result"]["new_model_size"] == mixed["size"] <= mixed["budget"] == 200000
+    ElementTree.fromstring(svg)
+    bits = {layer["name"]: layer["bits"] for layer in mixed["layers"]}
+    assert len(set(bits.values())) > 1 and set(bits.values()) <= set(mixed["widths"]), bits
+    assert bits == {layer["name"]: layer["weight_bits"] for layer in layers if "weight_bits" in layer}
+    total = 0
+    for layer in mixed["layers"]:
+        total += layer["kl"][mixed["widths"].index(layer["bits"])]
+    assert total == mixed["kl"] and {"size": mixed["size"], "kl": total} in mixed["frontier"]
+
+    # explain shows every layer's bits; the file comes down like any other.
+    shown = d.netqctl("explain", str(n), "--all")
+    lines = [line.split() for line in shown.stdout.split("\n")]
+    assert lines[0][:2] == ["Mixed", "precision:"] and "budget of 0.200000" in shown.stdout, shown
+    assert bits == {line[0]: int(line[2]) for line in lines[3:] if line and line[2] != "-"}, shown
+    path = d.path("fetched.svg")
+    assert d.netqctl("get", str(n), "frontier.svg", "--output", path).returncode == 0
+    with open(path, "rb") as f:
+        assert f.read() == svg
+
+    with open(d.path("share/model.safetensors"), "wb") as f:
+        f.write(model)
+    again = d.submit("demo", spec={"dataset": "demo", "preset": "quantized", "quantized": "model.safetensors"})
+    assert d.wait(again, seconds=60)["state"] == "done" and files(d, again)[0] == output
+
+
+@test("mixed precision: a budget that is missing, has no use, or holds no model gets a sentence")
+def bad_budgets():
+    auto = {"bits": "auto", "size_budget_mb": 0.05}
+    with daemon() as d:
+        for spec, words in (({"weights": {"bits": "auto"}}, "weights.size_budget_mb: is missing"),
+                            ({"weights": {"size_budget_mb": 2}}, "is read only with weights.bits auto"),
+                            ({"weights": {**auto, "size_budget_mb": -1}}, "-1 MB is not in"),
+                            ({"preset": "squant", "weights": auto}, "auto needs samples, but activations.source is bn")):
+            try:
+                d.submit("demo", spec={"dataset": "demo", **spec})
+                raise AssertionError("taken: %s" % spec)
+            except Refused as refused:
+                assert refused.code == "bad_spec" and words in refused.message, refused
+        n = d.submit("demo", spec={"dataset": "demo", "weights": auto, "calibrate": {"samples": 2}})
+        job = d.wait(n, seconds=120)
+        words = "weights.size_budget_mb: 0.05 MB hold no quantized model of this network; the smallest budget that works is "
+        assert job["state"] == "failed" and job["reason"].startswith(words), job
+        smallest = float(job["reason"][len(words):])
+        spec = {"dataset": "demo", "weights": {**auto, "size_budget_mb": smallest}, "calibrate": {"samples": 2}}
+        n = d.submit("demo", spec=spec)
+        assert d.wait(n, seconds=120)["state"] == "done"
+        assert len(files(d, n)[1]) == round(smallest * 1e6)
 
 
 @test("jobs that agree on distilled images make them once: one file, the same results; a damaged one is made anew")

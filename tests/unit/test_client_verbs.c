@@ -543,15 +543,17 @@ static void boards(void **state)
             "{\"rank\":1,\"job\":12,\"model\":\"m\",\"preset\":\"w4a8\",\"weights_bits\":4,"
             "\"activations_bits\":8,\"compression_ratio\":87.1234,\"top1_tenths\":655,"
             "\"top1\":65.46,\"original_model_size\":1,\"new_model_size\":6000000},"
-            "{\"rank\":2,\"group\":3,\"compression_ratio\":75}]}]"),
+            "{\"rank\":2,\"group\":3,\"compression_ratio\":75},"
+            "{\"rank\":3,\"job\":13,\"weights_bits\":\"auto\",\"activations_bits\":8}]}]"),
          0, FAKE_KEEP},
         {NULL}};
     expect(script, "leaderboard --dataset v --model m", 0,
            "{\"op\":\"leaderboard\",\"dataset\":\"v\",\"model\":\"m\",\"id\":1}\n",
            "v (0123456789abcdef)\n"
-           "RANK  JOB  MODEL  PRESET  W/A  RATIO %  TOP-1  EXACT     SIZE\n"
-           "   1  12   m      w4a8    4/8  87.1234   65.5  65.46  6.00 MB\n"
-           "   2  g3   -      -       -    75.0000      -      -        -\n",
+           "RANK  JOB  MODEL  PRESET  W/A     RATIO %  TOP-1  EXACT     SIZE\n"
+           "   1  12   m      w4a8    4/8     87.1234   65.5  65.46  6.00 MB\n"
+           "   2  g3   -      -       -       75.0000      -      -        -\n"
+           "   3  13   -      -       auto/8        -      -      -        -\n",
            "");
 }
 

@@ -245,6 +245,12 @@ static void estimates(void **state)
     /* ShuffleNetV2 x0.5 with 10 classes: 1.5 MB of float weights, not 5.5. */
     assert_in_range(nq_estimate_model_size(&spec, "shufflenet_v2_x0_5", 1500000, 0), 350000,
                     500000);
+    /* Mixed precision takes its budget, or what 8 bits take. */
+    spec.weights.bits = 0;
+    spec.weights.size_budget = 5300000;
+    assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 0), 5300000);
+    spec.weights.size_budget = 1000000000000;
+    assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 0), size);
     spec.kind = NQ_JOB_FLOAT;
     assert_int_equal(nq_estimate_model_size(&spec, "resnet18", 46830571, 0), 46830571);
     spec.kind = NQ_JOB_QUANTIZED_FILE;

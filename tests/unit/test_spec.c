@@ -358,6 +358,98 @@ static void flags_are_text(void **state)
     json_decref(spec);
 }
 
+/* The canonical text of a spec, as jobs keep it. */
+static char *canonical(const char *text, nq_spec *spec)
+{
+    nq_error err = {0};
+    assert_ok(resolve(text, spec, &err), &err);
+    json_t *json = nq_spec_to_json(spec);
+    char *printed = json_dumps(json, JSON_COMPACT | NQ_SPEC_DIGITS);
+    json_decref(json);
+    return printed;
+}
+
+static void a_budget_goes_with_auto(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *written, *kept;
+        uint64_t bytes;
+    } budgets[] = {
+        {"5.5", "5.5", 5500000},       {"5.3", "5.3", 5300000},
+        {"4", "4.0", 4000000},         {"1.427108", "1.427108", 1427108},
+        {"0.000001", "1e-6", 1},       {"123456.789012", "123456.789012", 123456789012},
+        {"5.3000004", "5.3", 5300000}, {"1e6", "1000000.0", 1000000000000},
+    };
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        char text[200], want[80];
+        nq_spec spec, again;
+        snprintf(text, sizeof text,
+                 "{\"model\":\"m\",\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":%s}}",
+                 budgets[i].written);
+        snprintf(want, sizeof want, "\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":%s,",
+                 budgets[i].kept);
+        char *first = canonical(text, &spec), *second = canonical(first, &again);
+        assert_int_equal(spec.weights.bits, 0);
+        assert_true(spec.weights.size_budget == budgets[i].bytes);
+        if (!strstr(first, want))
+            fail_msg("%s: %s", want, first);
+        assert_string_equal(first, second);
+        assert_memory_equal(&spec, &again, sizeof spec);
+        free(first);
+        free(second);
+    }
+    nq_error err = {0};
+    nq_spec spec;
+    json_t *flags = json_pack("{s:s}", "model", "m");
+    assert_ok(nq_spec_set(flags, "weights.bits", "auto", &err), &err);
+    assert_ok(nq_spec_set(flags, "weights.size_budget_mb", "2.25", &err), &err);
+    assert_ok(nq_spec_resolve(flags, &spec, &err), &err);
+    assert_true(spec.weights.bits == 0 && spec.weights.size_budget == 2250000);
+    json_decref(flags);
+}
+
+static void a_wrong_budget_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys, *words;
+    } bad[] = {
+        {"\"weights\":{\"bits\":\"auto\"}",
+         "weights.size_budget_mb: is missing; weights.bits auto"},
+        {"\"weights\":{\"size_budget_mb\":5}", "weights.size_budget_mb: is read only with "
+                                               "weights.bits auto"},
+        {"\"weights\":{\"bits\":4,\"size_budget_mb\":5}", "is read only with weights.bits auto"},
+        {"\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":0}", "0 MB is not in 1e-06..1000000"},
+        {"\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":-2.5}", "-2.5 MB is not in"},
+        {"\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":1e300}", "1e+300 MB is not in"},
+        {"\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":\"5\"}", "must be a number of MB"},
+        {"\"weights\":{\"bits\":\"Auto\",\"size_budget_mb\":5}",
+         "weights.bits: must be a whole number or \"auto\""},
+        {"\"activations\":{\"bits\":\"auto\"}", "activations.bits: must be a whole number, not"},
+        {"\"preset\":\"dfq\",\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":5}",
+         "weights.bits: auto needs samples, but activations.source is bn"},
+        {"\"preset\":\"float\",\"weights\":{\"bits\":\"auto\",\"size_budget_mb\":5}",
+         "means nothing to preset float"},
+    };
+    nq_spec spec;
+    nq_error err = {0};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"model\":\"m\",%s}", bad[i].keys);
+        assert_refused(resolve(text, &spec, &err), NQ_ERR_INPUT, &err, bad[i].words);
+    }
+    static const char *const texts[] = {"",    "five", "5 ",    " 5", "nan", "inf",
+                                        "0x5", "5MB",  "1e999", "-",  "5,5", "."};
+    json_t *flags = json_object();
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_refused(nq_spec_set(flags, "weights.size_budget_mb", texts[i], &err), NQ_ERR_INPUT,
+                       &err, "is not a number");
+    assert_refused(nq_spec_set(flags, "weights.size_budget_mb", "-5", &err), NQ_ERR_INPUT, &err,
+                   "-5 MB is not in");
+    json_decref(flags);
+}
+
 static void lengths_are_bounded(void **state)
 {
     (void)state;
@@ -437,6 +529,8 @@ int main(void)
         cmocka_unit_test(distilled_images),
         cmocka_unit_test(resolving_is_a_fixed_point),
         cmocka_unit_test(flags_are_text),
+        cmocka_unit_test(a_budget_goes_with_auto),
+        cmocka_unit_test(a_wrong_budget_is_named),
         cmocka_unit_test(lengths_are_bounded),
         cmocka_unit_test(documentation_is_current),
         cmocka_unit_test(help_lines_fit),

@@ -130,6 +130,7 @@ nq_status nq_metrics_write(const char *path, const nq_metrics *m, nq_error *err)
                   (json_int_t)m->summary->original_model_size, "classes", m->classes, "dataset",
                   "name", job->spec.dataset, "fingerprint", hash_json(m->dataset->fingerprint),
                   "images", (json_int_t)m->dataset->count, "run", run_json(m));
+    json_object_set(root, "mixed_precision", m->mixed ? m->mixed : json_null());
     json_object_set(root, "layers", m->layers ? m->layers : json_null());
     return write_json(path, root, err);
 }

@@ -31,6 +31,7 @@ typedef struct {
     const nq_summary *summary;
     int classes;
     json_t *layers;              /* borrowed; NULL where there is no report */
+    json_t *mixed;               /* borrowed; NULL: every layer has the same width */
     const char *kernels;         /* NULL: float */
     const nq_crop_counts *crops; /* NULL: no crop cache was used */
     const nq_progress_report *report;
