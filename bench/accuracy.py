@@ -180,6 +180,8 @@ def submit_cells(lab, model, methods, pairs):
             cell = {"model": model, "method": method, "weights_bits": weights, "activations_bits": activations}
             try:
                 cell["spec"] = cell_spec(lab, model, method, weights, activations)
+                cell["weights_bits"] = cell["spec"]["weights"]["bits"]
+                cell["activations_bits"] = cell["spec"]["activations"]["bits"]
                 scheme = json.dumps({**cell["spec"], "preset": ""}, sort_keys=True)
                 if scheme in known:
                     continue
@@ -210,7 +212,7 @@ def decimals(value, digits):
 
 
 def row(cell):
-    bits = "%d/%d" % (cell["weights_bits"], cell["activations_bits"])
+    bits = "%s/%s" % (cell["weights_bits"], cell["activations_bits"])
     if cell["state"] != "done":
         return (cell["method"], bits, cell["state"], "", "", "", "", "")
     return (cell["method"], bits, decimals(cell["top1"], 2),

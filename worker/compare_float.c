@@ -1,8 +1,8 @@
 #include "worker/compare_float.h"
 
+#include "worker/float/divergence.h"
 #include "worker/output/labels.h"
 #include "worker/output/logits_file.h"
-#include "worker/score/divergence.h"
 
 #include <math.h>
 #include <stdlib.h>

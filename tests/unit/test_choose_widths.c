@@ -206,7 +206,7 @@ static void the_frontier_is_reported_and_drawn(void **unused)
     assert_ok(nq_frontier_write(path, mixed, "<demo>", &err), &err);
     assert_ok(nq_file_read(path, 1 << 22, &svg, &size, &err), &err);
     assert_non_null(strstr((char *)svg, "&lt;demo&gt;: size against summed sensitivity"));
-    assert_non_null(strstr((char *)svg, "of 0.250000 MB</title>"));
+    assert_non_null(strstr((char *)svg, "of 0.250000 MB</text>"));
     assert_non_null(strstr((char *)svg, ">stage3.0.branch2.3</title>"));
     assert_null(strstr((char *)svg, "nan"));
     assert_null(strstr((char *)svg, "inf\""));

@@ -2,8 +2,8 @@
 #include "tests/unit/nq_test.h"
 
 #include "common/file.h"
+#include "worker/float/divergence.h"
 #include "worker/output/logits_file.h"
-#include "worker/score/divergence.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -36,6 +36,10 @@ static void divergence_is_numpys(void **state)
         logits[c] = (uint8_t)(c * 37 % 256);
     }
     assert_float_equal(nq_kl_divergence(reference, logits, 0.0625, 1000), 5.555560514658172, 1e-11);
+    float floats[1000];
+    for (int c = 0; c < 1000; c++)
+        floats[c] = (float)logits[c] * 0.0625f - 9;
+    assert_float_equal(nq_kl_divergence_float(reference, floats, 1000), 5.555560514658172, 1e-11);
 }
 
 static void extremes(void **state)
@@ -46,6 +50,11 @@ static void extremes(void **state)
     assert_float_equal(nq_kl_divergence((const float[]){0, 1000}, ends, 4, 2), 0, 1e-300);
     assert_float_equal(nq_kl_divergence((const float[]){1000, 0}, ends, 4, 2), 1020, 1e-9);
     assert_true(isnan(nq_kl_divergence((const float[]){NAN, 1}, ends, 1, 2)));
+    assert_true(isnan(nq_kl_divergence_float((const float[]){0, 1}, (const float[]){NAN, 1}, 2)));
+    assert_false(
+        isfinite(nq_kl_divergence_float((const float[]){0, 1}, (const float[]){-INFINITY, 1}, 2)));
+    assert_float_equal(
+        nq_kl_divergence_float((const float[]){0, 1000}, (const float[]){0, 1000}, 2), 0, 1e-300);
     assert_true(isnan(nq_kl_divergence((const float[]){INFINITY, 1}, ends, 1, 2)));
 }
 

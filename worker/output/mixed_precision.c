@@ -126,10 +126,11 @@ static void draw_sizes(drawing *d, const json_t *mixed, nq_chart_series series[S
         const json_t *at = json_array_get(frontier, i);
         add_point(d, number(at, "size") / 1e6, number(at, "kl"), true);
     }
-    series[1] = begin(d, "chosen", false);
+    series[1] = begin(d, NULL, false);
     nq_chart_point *chosen = add_point(d, number(mixed, "size") / 1e6, number(mixed, "kl"), true);
     snprintf(d->labels[chosen - d->points], LABEL, "chosen: %.6f of %.6f MB",
              number(mixed, "size") / 1e6, number(mixed, "budget") / 1e6);
+    series[1].name = chosen->label; /* the legend has room for it */
     series[1].count = 1;
     series[2] = begin(d, "one width", false);
     for (size_t i = 0; i < json_array_size(uniform); i++, series[2].count++) {

@@ -1,5 +1,6 @@
 #include "worker/quantize/sensitivity.h"
 
+#include "worker/float/divergence.h"
 #include "worker/quantize/quantize.h"
 #include <math.h>
 #include <pthread.h>
@@ -34,26 +35,6 @@ typedef struct {
     float *weight[NQ_SENSITIVITY_WIDTHS];
     nq_float_layer *layer[NQ_SENSITIVITY_WIDTHS];
 } measuring;
-
-/* With r = p - max p and l = q - max q: sum softmax(p) (r - l) + log sum exp l - log sum exp r. */
-double nq_logits_divergence(const float *p, const float *q, int classes)
-{
-    float p_most = p[0], q_most = q[0];
-    for (int c = 1; c < classes; c++) {
-        p_most = fmaxf(p_most, p[c]);
-        q_most = fmaxf(q_most, q[c]);
-    }
-    double p_sum = 0, q_sum = 0, gap = 0;
-    for (int c = 0; c < classes; c++) {
-        double r = (double)p[c] - (double)p_most, l = (double)q[c] - (double)q_most;
-        double e = exp(r);
-        p_sum += e;
-        q_sum += exp(l);
-        gap += e * (r - l);
-    }
-    /* Either sum has a term exp(0). */
-    return fmax(gap / p_sum + log(fmax(q_sum, 1)) - log(fmax(p_sum, 1)), 0);
-}
 
 static size_t images_of(const measuring *m, size_t slice)
 {
@@ -145,8 +126,8 @@ static nq_status try_slice(void *context, size_t item, int thread, nq_error *err
     nq_status status = nq_float_run_nodes(trial, m->node, m->graph->count, m->layer[width], err);
     for (size_t i = 0; i < images_of(m, slice) && status == NQ_OK; i++) {
         double kl =
-            nq_logits_divergence(m->logits + (first + i) * (size_t)m->classes,
-                                 nq_float_run_output(trial) + i * (size_t)m->classes, m->classes);
+            nq_kl_divergence_float(m->logits + (first + i) * (size_t)m->classes,
+                                   nq_float_run_output(trial) + i * (size_t)m->classes, m->classes);
         m->kl[(size_t)width * m->count + first + i] = kl;
         if (!isfinite(kl))
             status = nq_fail(err, NQ_ERR_INPUT,

@@ -30,7 +30,4 @@ nq_status nq_sensitivity_measure(const nq_graph *graph, const nq_float_net *net,
                                  nq_pool *pool, nq_progress progress, void *context,
                                  nq_sensitivity *measured, nq_error *err);
 
-/* KL(softmax(p) || softmax(q)) of logits, in nats, at least 0. */
-double nq_logits_divergence(const float *p, const float *q, int classes);
-
 #endif
