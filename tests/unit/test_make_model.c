@@ -14,7 +14,8 @@ typedef struct {
     char *dir, *model, *layers;
 } setup;
 
-static void setup_create(setup *s)
+/* `bits` 0: auto. */
+static void setup_create(setup *s, int bits)
 {
     nq_error err = {0};
     memset(s, 0, sizeof *s);
@@ -23,6 +24,8 @@ static void setup_create(setup *s)
                              "samples", 2);
     assert_ok(nq_spec_resolve(spec, &s->job.spec, &err), &err);
     json_decref(spec);
+    s->job.spec.weights.bits = bits;
+    s->job.spec.weights.size_budget = bits ? 0 : 250000;
     memset(s->job.fingerprint, 'a', NQ_SHA256_TEXT - 1);
     assert_ok(nq_pool_create(1, &s->pool, &err), &err);
     s->dir = nq_test_folder();
@@ -49,13 +52,18 @@ static nq_status make(setup *s, nq_made_model *made, nq_error *err)
     return nq_made_model_make(s->dir, &s->job, &s->graph, s->pool, &s->report, made, err);
 }
 
-/* Whether the second start calibrated again. */
-static bool calibrated(const setup *s)
+/* Whether this start went through a stage. */
+static bool went_through(const setup *s, const char *stage)
 {
     for (int i = 0; i < s->report.stages; i++)
-        if (strcmp(s->report.stage[i].name, "calibrate") == 0)
+        if (strcmp(s->report.stage[i].name, stage) == 0)
             return true;
     return false;
+}
+
+static bool calibrated(const setup *s)
+{
+    return went_through(s, "calibrate");
 }
 
 static void second_start_takes_what_was_kept(void **state)
@@ -64,7 +72,7 @@ static void second_start_takes_what_was_kept(void **state)
     setup s;
     nq_error err = {0};
     nq_made_model first, second;
-    setup_create(&s);
+    setup_create(&s, 8);
     assert_ok(make(&s, &first, &err), &err);
     assert_true(calibrated(&s));
     nq_progress_open(&s.report);
@@ -89,13 +97,40 @@ static void second_start_takes_what_was_kept(void **state)
     setup_free(&s);
 }
 
+static void chosen_widths_are_kept_too(void **state)
+{
+    (void)state;
+    setup s;
+    nq_error err = {0};
+    nq_made_model first, second;
+    setup_create(&s, 0);
+    assert_ok(make(&s, &first, &err), &err);
+    assert_true(went_through(&s, "sensitivity") && first.size <= 250000);
+    assert_non_null(first.mixed);
+    for (int whole = 1; whole >= 0; whole--) {
+        if (!whole) { /* a report that says nothing of the widths */
+            const char *text = "{\"layers\":[]}";
+            assert_ok(nq_file_write_atomic(s.layers, text, strlen(text), &err), &err);
+        }
+        nq_progress_open(&s.report);
+        assert_ok(make(&s, &second, &err), &err);
+        assert_true(went_through(&s, "sensitivity") == !whole);
+        assert_memory_equal(first.bytes, second.bytes, first.size);
+        assert_true(json_equal(first.layers, second.layers));
+        assert_true(json_equal(first.mixed, second.mixed));
+        nq_made_model_free(&second);
+    }
+    nq_made_model_free(&first);
+    setup_free(&s);
+}
+
 static void changed_samples_are_refused(void **state)
 {
     (void)state;
     setup s;
     nq_error err = {0};
     nq_made_model made;
-    setup_create(&s);
+    setup_create(&s, 8);
     char *samples = nq_path_join(s.dir, "samples");
     assert_ok(nq_dir_make(samples, 0755, &err), &err);
     s.job.calibration = (nq_place){.root = s.dir, .path = "samples"};
@@ -121,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_start_takes_what_was_kept),
+        cmocka_unit_test(chosen_widths_are_kept_too),
         cmocka_unit_test(changed_samples_are_refused),
         cmocka_unit_test(a_changed_file_is_refused),
     };
