@@ -85,7 +85,7 @@ static bool key_read(const char *key, const nq_spec *spec, const char **needs)
         *needs = "activations.range percentile";
         return spec->activations.range == NQ_RANGE_PERCENTILE;
     }
-    if (strcmp(key, "calibrate.file") == 0) {
+    if (strcmp(key, "calibrate.file") == 0 || strcmp(key, "calibrate.synthetic") == 0) {
         *needs = "calibrate.source file";
         return spec->calibrate.source == NQ_CALIBRATE_FILE;
     }
@@ -407,6 +407,13 @@ nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err)
 
 /* ---- the canonical form ---- */
 
+/* Keys that came later are left out at their defaults, so that older specs keep their form. */
+static bool left_out(const char *key, const nq_spec *spec)
+{
+    return (strcmp(key, "calibrate.views") == 0 && spec->calibrate.views == 1) ||
+           (strcmp(key, "calibrate.synthetic") == 0 && !spec->calibrate.synthetic);
+}
+
 json_t *nq_spec_to_json(const nq_spec *spec)
 {
     json_t *object = json_object();
@@ -418,8 +425,7 @@ json_t *nq_spec_to_json(const nq_spec *spec)
         const char *needs;
         if (!key_read(field->key, spec, &needs))
             continue;
-        /* Left out at 1, so that specs without it keep their canonical form. */
-        if (strcmp(field->key, "calibrate.views") == 0 && spec->calibrate.views == 1)
+        if (left_out(field->key, spec))
             continue;
         if (put_member(object, field->key, nq_spec_value(field, spec), NULL) != NQ_OK) {
             json_decref(object);

@@ -73,6 +73,7 @@ typedef struct {
     struct {
         nq_calibrate_source source;
         char file[NQ_SPEC_PATH];
+        int synthetic; /* with a file: 1 where its images were distilled */
         int samples; /* 1..1000000; with a file: at most so many of its first, 0 = all; 0 with none
                       */
         uint64_t seed;

@@ -180,6 +180,13 @@ static nq_status (*const equalizers[])(making *m, nq_error *err) = {
     [NQ_EQUALIZE_ACTIVATIONS] = equalize_by_activations,
 };
 
+/* Images that were made from a network's batch norms. */
+static bool synthetic(const nq_spec *spec)
+{
+    return spec->calibrate.source == NQ_CALIBRATE_DISTILL ||
+           (spec->calibrate.source == NQ_CALIBRATE_FILE && spec->calibrate.synthetic);
+}
+
 /* What changes float weights, and what batch norms say about the network afterwards. */
 static nq_status repair(making *m, nq_error *err)
 {
@@ -189,8 +196,7 @@ static nq_status repair(making *m, nq_error *err)
         status = equalizers[m->spec->repair.equalize_by](m, err);
     if (status == NQ_OK && m->spec->repair.absorb_bias)
         nq_absorb_bias(&m->graph);
-    if (status == NQ_OK && (m->spec->activations.source == NQ_SOURCE_BN ||
-                            m->spec->calibrate.source == NQ_CALIBRATE_DISTILL))
+    if (status == NQ_OK && (m->spec->activations.source == NQ_SOURCE_BN || synthetic(m->spec)))
         status = nq_bn_moments_derive(&m->graph, &m->moments, err);
     return status;
 }
@@ -229,7 +235,7 @@ static nq_status open_samples(making *m, nq_error *err)
 static nq_status calibrate(making *m, nq_error *err)
 {
     nq_progress_stage(m->report, "calibrate");
-    bool made = m->spec->calibrate.source == NQ_CALIBRATE_DISTILL;
+    bool made = synthetic(m->spec);
     nq_status status = nq_ranges_observe(m->net, &m->graph, m->samples, m->pool, nq_progress_tell,
                                          m->report, m->ranges, err);
     if (status == NQ_OK && made)
@@ -255,8 +261,7 @@ static nq_status find_ranges(making *m, nq_error *err)
 static void complete_logits(making *m, nq_qmodel *model)
 {
     int last = m->graph.count - 1;
-    if (m->spec->calibrate.source != NQ_CALIBRATE_DISTILL ||
-        m->graph.nodes[last].op != NQ_OP_LINEAR)
+    if (!synthetic(m->spec) || m->graph.nodes[last].op != NQ_OP_LINEAR)
         return;
     nq_bn_ranges_complete(&m->graph, &m->moments, pixel_range(), m->ranges, NULL);
     model->nodes[last].out =
