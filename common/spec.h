@@ -44,7 +44,7 @@ typedef enum {
     NQ_CALIBRATE_DISTILL  /* images made from the network's batch norm statistics */
 } nq_calibrate_source;
 typedef enum { NQ_LOSS_BATCH, NQ_LOSS_ZEROQ } nq_loss_kind;
-typedef enum { NQ_INIT_SMOOTH, NQ_INIT_GAUSSIAN, NQ_INIT_ZEROQ } nq_init_kind;
+typedef enum { NQ_INIT_SMOOTH, NQ_INIT_GAUSSIAN, NQ_INIT_ZEROQ, NQ_INIT_LEAVES } nq_init_kind;
 typedef enum { NQ_UNREADABLE_FAIL, NQ_UNREADABLE_WRONG } nq_unreadable;
 /* What kind of network is scored. */
 typedef enum { NQ_JOB_QUANTIZE, NQ_JOB_FLOAT, NQ_JOB_QUANTIZED_FILE } nq_job_kind;

@@ -29,7 +29,7 @@ static const char *const range_sources[] = {"data", "bn", NULL};
 static const char *const equalize_bys[] = {"weights", "activations", NULL};
 static const char *const sources[] = {"none", "gaussian", "uniform", "file", "distill", NULL};
 static const char *const losses[] = {"batch", "zeroq", NULL};
-static const char *const inits[] = {"smooth", "gaussian", "zeroq", NULL};
+static const char *const inits[] = {"smooth", "gaussian", "zeroq", "leaves", NULL};
 static const char *const exponents[] = {"auto", "0", "0.25", "0.5", "0.75", "1", NULL};
 static const char *const unreadables[] = {"fail", "wrong", NULL};
 
@@ -138,7 +138,9 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(calibrate.loss)},
     {"calibrate.init", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(inits, "smooth"),
      "With calibrate.source distill: what the images start from. smooth is noise of several sizes, "
-     "gaussian N(0,1), zeroq what the authors' code draws: uniform in +-0.0235, nearly grey.",
+     "gaussian N(0,1), zeroq what the authors' code draws: uniform in +-0.0235, nearly grey; "
+     "leaves is pictures of shapes that "
+     "hide one another.",
      MEMBER(calibrate.init)},
     {"calibrate.steps", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 100000, "200"),
      "With calibrate.source distill: steps of gradient descent for each batch.",

@@ -1,6 +1,8 @@
 #include "worker/calibrate/distill_image.h"
 #include "common/random.h"
+#include "worker/calibrate/dead_leaves.h"
 #include "worker/calibrate/distill_kernels.h"
+#include "worker/calibrate/octaves.h"
 #include "worker/imagenet/crop.h"
 #include <math.h>
 #include <stdlib.h>
@@ -9,47 +11,48 @@
 #define SIDE     NQ_SAMPLE_SIDE
 #define CHANNELS NQ_SAMPLE_CHANNELS
 #define FARTHEST 16 /* pixels of a roll */
-#define COARSEST 7
-#define OCTAVES  5
 
 static double draw_zeroq(nq_random *random)
 {
     return (floor(255.0 * nq_random_uniform(random)) - 127.5) / 5418.75;
 }
 
-/* Adds a grid of normal noise, interpolated between its points, to one channel. The grid goes
- * around the edges. */
-static void add_octave(nq_random *random, int points, float *grid, int channel, float *image)
+static nq_status start_smooth(nq_random *random, float *image, nq_error *err)
 {
-    int each = SIDE / points;
-    float size = 1.0f / sqrtf((float)OCTAVES);
-    for (int i = 0; i < points * points; i++)
-        grid[i] = size * (float)nq_random_normal(random);
-    for (int y = 0; y < SIDE; y++) {
-        const float *upper = grid + y / each * points,
-                    *lower = grid + (y / each + 1) % points * points;
-        float down = (float)(y % each) / (float)each;
-        for (int x = 0; x < SIDE; x++) {
-            int left = x / each, right = (left + 1) % points;
-            float along = (float)(x % each) / (float)each;
-            float a = upper[left] + along * (upper[right] - upper[left]);
-            float b = lower[left] + along * (lower[right] - lower[left]);
-            image[(y * SIDE + x) * CHANNELS + channel] += a + down * (b - a);
-        }
+    const float size = 1.0f / sqrtf((float)NQ_OCTAVES_COUNT);
+    float *room = malloc(2 * NQ_SAMPLE_PIXELS * sizeof *room), *plane = room + NQ_SAMPLE_PIXELS;
+    if (!room)
+        return nq_fail_nomem(err, "smooth noise", 2 * NQ_SAMPLE_PIXELS * sizeof *room);
+    for (int c = 0; c < CHANNELS; c++) {
+        memset(plane, 0, NQ_SAMPLE_PIXELS * sizeof *plane);
+        for (int octave = 0; octave < NQ_OCTAVES_COUNT; octave++)
+            nq_octave_add(random, NQ_OCTAVES_COARSEST << octave, size, room, plane);
+        for (int p = 0; p < NQ_SAMPLE_PIXELS; p++)
+            image[p * CHANNELS + c] = plane[p];
+    }
+    free(room);
+    return NQ_OK;
+}
+
+/* Where black and white lie after the normalisation. */
+static void pixel_limits(float *low, float *high)
+{
+    float table[CHANNELS][256];
+    nq_pixel_table(table);
+    for (int c = 0; c < CHANNELS; c++) {
+        low[c] = table[c][0];
+        high[c] = table[c][255];
     }
 }
 
-static nq_status start_smooth(nq_random *random, float *image, nq_error *err)
+static nq_status start_leaves(nq_random *random, float *image, nq_error *err)
 {
-    float *grid = malloc((size_t)SIDE * SIDE * sizeof *grid);
-    if (!grid)
-        return nq_fail_nomem(err, "smooth noise", (size_t)SIDE * SIDE * sizeof *grid);
-    memset(image, 0, NQ_SAMPLE_FLOATS * sizeof *image);
-    for (int c = 0; c < CHANNELS; c++)
-        for (int octave = 0; octave < OCTAVES; octave++)
-            add_octave(random, COARSEST << octave, grid, c, image);
-    free(grid);
-    return NQ_OK;
+    float low[CHANNELS], high[CHANNELS];
+    nq_status status = nq_dead_leaves_draw(random, image, err);
+    pixel_limits(low, high);
+    for (size_t i = 0; i < NQ_SAMPLE_FLOATS; i++)
+        image[i] = low[i % CHANNELS] + image[i] * (high[i % CHANNELS] - low[i % CHANNELS]);
+    return status;
 }
 
 nq_status nq_distill_start(nq_init_kind init, uint64_t seed, size_t sample, float *image,
@@ -59,6 +62,8 @@ nq_status nq_distill_start(nq_init_kind init, uint64_t seed, size_t sample, floa
     nq_random_init(&random, seed, sample);
     if (init == NQ_INIT_SMOOTH)
         return start_smooth(&random, image, err);
+    if (init == NQ_INIT_LEAVES)
+        return start_leaves(&random, image, err);
     for (int c = 0; c < CHANNELS; c++)
         for (int p = 0; p < NQ_SAMPLE_PIXELS; p++)
             image[p * CHANNELS + c] =
@@ -136,11 +141,7 @@ void nq_distill_move(const float *gradient, int step, double rate, bool bounded,
                     (float)sqrt(1 - power2), first, second, image);
     if (!bounded)
         return;
-    float table[CHANNELS][256], low[CHANNELS], high[CHANNELS];
-    nq_pixel_table(table);
-    for (int c = 0; c < CHANNELS; c++) {
-        low[c] = table[c][0];
-        high[c] = table[c][255];
-    }
+    float low[CHANNELS], high[CHANNELS];
+    pixel_limits(low, high);
     nq_distill_clamp(image, CHANNELS, NQ_SAMPLE_PIXELS, low, high);
 }

@@ -12,6 +12,7 @@
  *  gaussian: N(0,1).
  *  smooth: the sum of normal noise on grids of 7, 14, ... 112 points a side, interpolated; variance
  *    1 on its grid points.
+ *  leaves: dead_leaves.h, its black and white where pixels have theirs.
  */
 nq_status nq_distill_start(nq_init_kind init, uint64_t seed, size_t sample, float *image,
                            nq_error *err);

@@ -37,7 +37,7 @@ int nq_layerwise_reader(const nq_layerwise *l, int node)
     return readers == 1 && nq_node_has_weight(&l->graph->nodes[reader]) ? reader : -1;
 }
 
-/* Every method but `output`. */
+/* By the float network's values alone. */
 static nq_status range_of_real(const nq_layerwise *l, int node, int bits, nq_range *range,
                                nq_error *err)
 {
@@ -75,8 +75,9 @@ nq_status nq_layerwise_choose(const nq_layerwise *l, int node, int reader, int b
                               nq_error *err)
 {
     int end = (1 << bits) - 1;
+    bool output = l->spec->activations.range == NQ_RANGE_OUTPUT;
     nq_status status = NQ_OK;
-    if (l->spec->activations.range != NQ_RANGE_OUTPUT)
+    if (!output || (bits == 8 && node < l->graph->count - 1))
         status = range_of_real(l, node, bits, &range, err);
     else if (bits < 8)
         status = range_of_reader(l, node, reader, bits, fill, context, &range, err);

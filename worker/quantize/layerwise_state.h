@@ -26,10 +26,10 @@ int nq_layerwise_reader(const nq_layerwise *l, int node);
 
 /*
  * The range by activations.range of node's tensor for `bits`, and the parameters that it gives.
- * With `output`, `range` is what the tensor spans in the quantized network, which stays so at 8
- * bit; below, the reader's error decides (reader as in nq_reader_range), and fill() writes what is
- * to be quantized of the first `images` samples into values, f32 [images][H][W][C]. All others look
- * at the float network's values alone.
+ * With `output`, below 8 bit, the reader's error decides (reader as in nq_reader_range), and fill()
+ * writes what is to be quantized of the first `images` samples into values, f32
+ * [images][H][W][C]; the logits keep `range`, what the tensor spans in the quantized network. All
+ * else looks at the float network's values alone.
  */
 typedef nq_status (*nq_range_fill)(void *context, size_t images, float *values, nq_error *err);
 nq_status nq_layerwise_choose(const nq_layerwise *l, int node, int reader, int bits,

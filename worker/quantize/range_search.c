@@ -201,9 +201,10 @@ static nq_range by_aciq(const nq_spec *spec, nq_range seen, const uint64_t *h, i
 /* One line a method; the order is the enum's of the spec. */
 static nq_range (*const methods[])(const nq_spec *spec, nq_range seen, const uint64_t *h,
                                    int bits) = {
-    [NQ_RANGE_MINMAX] = NULL, [NQ_RANGE_PERCENTILE] = by_percentile,
-    [NQ_RANGE_MSE] = by_mse,  [NQ_RANGE_L24] = by_l24,
-    [NQ_RANGE_KL] = by_kl,    [NQ_RANGE_ACIQ] = by_aciq,
+    [NQ_RANGE_MINMAX] = NULL,   [NQ_RANGE_PERCENTILE] = by_percentile,
+    [NQ_RANGE_MSE] = by_mse,    [NQ_RANGE_L24] = by_l24,
+    [NQ_RANGE_KL] = by_kl,      [NQ_RANGE_ACIQ] = by_aciq,
+    [NQ_RANGE_OUTPUT] = by_mse,
 };
 
 nq_range nq_range_choose(const nq_spec *spec, nq_range seen, const uint64_t *histogram, int bits)

@@ -16,7 +16,7 @@
  * on the same grid of common ratios (TensorRT's calibration); aciq        the analytic optimum of a
  * Gaussian or a Laplace distribution, whichever has the larger likelihood, one-sided where nothing
  * is negative (Banner et al., "Post training 4-bit quantization of convolutional networks", NeurIPS
- * 2019, eq. 6 and table of alpha/sigma).
+ * 2019, eq. 6 and table of alpha/sigma); output      as mse, where no layer's error is to decide.
  *
  * histogram is u64 [NQ_HISTOGRAM_BINS] over [seen.low, seen.high], and may be NULL for minmax. The
  * result lies within `seen`.
