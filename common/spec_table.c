@@ -136,14 +136,15 @@ const nq_spec_field nq_spec_fields[] = {
      "together, each rolled and mirrored at every step, Adam at 0.1 with cosine decay, pixels "
      "between black and white; zeroq is each image by itself, as published (ZeroQ, CVPR 2020).",
      MEMBER(calibrate.loss)},
-    {"calibrate.init", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(inits, "smooth"),
+    {"calibrate.init", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(inits, "leaves"),
      "With calibrate.source distill: what the images start from. smooth is noise of several sizes, "
      "gaussian N(0,1), zeroq what the authors' code draws: uniform in +-0.0235, nearly grey; "
      "leaves is pictures of shapes that "
      "hide one another.",
      MEMBER(calibrate.init)},
-    {"calibrate.steps", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 100000, "200"),
-     "With calibrate.source distill: steps of gradient descent for each batch.",
+    {"calibrate.steps", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 100000, "200"),
+     "With calibrate.source distill: steps of gradient descent for each batch; 0 takes the images "
+     "as they start, which makes sense with calibrate.init leaves.",
      MEMBER(calibrate.steps)},
     {"calibrate.batch", NQ_FIELD_INT, QUANTIZE, NUMBER(1, 1024, "32"),
      "With calibrate.source distill: how many images are made together.", MEMBER(calibrate.batch)},
@@ -259,6 +260,33 @@ static const char *const gptq[] = {
     "repair.equalize_by", "activations",
     "repair.correct_stats", "true",
     NULL};
+static const char *const fast[] = {
+    DATA_FREE,
+    "keep_8bit", "first,last",
+    "weights.rounding", "squant",
+    "repair.equalize", "true",
+    "repair.equalize_by", "activations",
+    "repair.correct_bias", "true",
+    NULL};
+static const char *const balanced[] = {
+    FULL_RANGE,
+    "keep_8bit", "first,last",
+    "weights.range", "mse",
+    "calibrate.source", "distill",
+    "calibrate.loss", "batch",
+    "calibrate.init", "leaves",
+    "calibrate.samples", "64",
+    "calibrate.batch", "32",
+    "calibrate.steps", "200",
+    "calibrate.views", "4",
+    "weights.rounding", "gptq",
+    "activations.range", "output",
+    "gptq.target", "1",
+    "gptq.ridge", "1",
+    "repair.equalize", "true",
+    "repair.equalize_by", "activations",
+    "repair.correct_stats", "true",
+    NULL};
 /* clang-format on */
 
 const nq_preset nq_presets[] = {
@@ -295,6 +323,13 @@ const nq_preset nq_presets[] = {
      "corrected; the first and the last layer at 8 bit. On images distilled from the network, or "
      "better, a folder of images (calibrate.source file).",
      gptq},
+    {"fast", NQ_JOB_QUANTIZE,
+     "In seconds and without a sample: the preset squant, the first and the last layer at 8 bit.",
+     fast},
+    {"balanced", NQ_JOB_QUANTIZE,
+     "In minutes and without data: the preset gptq on four views each of 64 images distilled from "
+     "the network, one set of knobs for every network and every pair of bit widths.",
+     balanced},
     {"float", NQ_JOB_FLOAT,
      "No quantization: scores the float network, the reference row of every table.", float_only},
     {"quantized", NQ_JOB_QUANTIZED_FILE,

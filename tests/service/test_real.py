@@ -172,8 +172,30 @@ def distilled():
                 layers = [json.loads(artifact(d, job, "metrics.json"))["layers"] for job in (1, n)]
                 between = [[layer["seen"] for layer in of[1:-1]] for of in layers]
                 assert between[0] == between[1], "the file does not show what the images showed"
+                fed["calibrate"]["synthetic"] = True
+                n = d.submit("demo", spec=fed)
+                assert d.wait(n, seconds=120)["state"] == "done"
+                assert artifact(d, n, "output.txt") == found[0][3]
+                assert json.loads(artifact(d, n, "metrics.json"))["layers"] == \
+                    json.loads(artifact(d, 1, "metrics.json"))["layers"]
     assert found[0] == found[1]
     assert b"'shape': (6, 3, 224, 224)" in found[0][0][:128] and found[0][1].startswith(b"\x89PNG")
+
+
+@test("presets by time: fast draws no sample, balanced makes its own; images may stay as they start")
+def by_time():
+    with daemon() as d:
+        fast = d.submit("demo", spec={"dataset": "demo", "preset": "fast"})
+        made = {"samples": 8, "batch": 8, "steps": 10}
+        balanced = d.submit("demo", spec={"dataset": "demo", "preset": "balanced", "calibrate": made})
+        start = d.submit("demo", spec={"dataset": "demo", "preset": "balanced", "calibrate": dict(made, steps=0)})
+        for n in (fast, balanced, start):
+            job = d.wait(n, seconds=240)
+            assert job["state"] == "done" and job["result"]["top1"] > 80, job
+        stages = [[stage["stage"] for stage in json.loads(artifact(d, n, "metrics.json"))["run"]["stages"]]
+                  for n in (fast, balanced)]
+        assert "distill" not in stages[0] and "distill" in stages[1], stages
+        assert artifact(d, balanced, "calibration.npy") != artifact(d, start, "calibration.npy")
 
 
 @test("second-order rounding layer by layer: the same bytes after SIGKILL in the middle and with two threads")

@@ -250,7 +250,7 @@ static void distilled_images(void **state)
               &err);
     assert_int_equal(spec.calibrate.samples, 64);
     assert_int_equal(spec.calibrate.loss, NQ_LOSS_BATCH);
-    assert_int_equal(spec.calibrate.init, NQ_INIT_SMOOTH);
+    assert_int_equal(spec.calibrate.init, NQ_INIT_LEAVES);
     json_t *json = nq_spec_to_json(&spec);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(json, "calibrate"), "steps")),
