@@ -240,13 +240,6 @@ static const char *const squant[] = {DATA_FREE,     "weights.rounding",
                                      "activations", "repair.correct_bias",
                                      "true",        NULL};
 
-static const char *const zeroq[] = {FULL_RANGE, "calibrate.source",
-                                    "distill",  "calibrate.loss",
-                                    "zeroq",    "calibrate.init",
-                                    "zeroq",    "calibrate.steps",
-                                    "500",      "calibrate.batch",
-                                    "32",       "calibrate.samples",
-                                    "32",       NULL};
 /* clang-format off */
 static const char *const gptq[] = {
     FULL_RANGE,
@@ -259,6 +252,16 @@ static const char *const gptq[] = {
     "repair.equalize", "true",
     "repair.equalize_by", "activations",
     "repair.correct_stats", "true",
+    NULL};
+static const char *const zeroq[] = {
+    FULL_RANGE,
+    "activations.range", "mse",
+    "calibrate.source", "distill",
+    "calibrate.loss", "zeroq",
+    "calibrate.init", "zeroq",
+    "calibrate.steps", "500",
+    "calibrate.batch", "32",
+    "calibrate.samples", "32",
     NULL};
 static const char *const fast[] = {
     DATA_FREE,
@@ -314,7 +317,7 @@ const nq_preset nq_presets[] = {
      squant},
     {"zeroq", NQ_JOB_QUANTIZE,
      "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "
-     "come from 32 images distilled as published.",
+     "come, by the squared error, from 32 images distilled as published.",
      zeroq},
     {"gptq", NQ_JOB_QUANTIZE,
      "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "
