@@ -20,9 +20,10 @@ static double draw_zeroq(nq_random *random)
 static nq_status start_smooth(nq_random *random, float *image, nq_error *err)
 {
     const float size = 1.0f / sqrtf((float)NQ_OCTAVES_COUNT);
-    float *room = malloc(2 * NQ_SAMPLE_PIXELS * sizeof *room), *plane = room + NQ_SAMPLE_PIXELS;
+    float *room = malloc(2 * NQ_SAMPLE_PIXELS * sizeof *room);
     if (!room)
         return nq_fail_nomem(err, "smooth noise", 2 * NQ_SAMPLE_PIXELS * sizeof *room);
+    float *plane = room + NQ_SAMPLE_PIXELS;
     for (int c = 0; c < CHANNELS; c++) {
         memset(plane, 0, NQ_SAMPLE_PIXELS * sizeof *plane);
         for (int octave = 0; octave < NQ_OCTAVES_COUNT; octave++)
