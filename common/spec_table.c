@@ -255,7 +255,7 @@ static const char *const gptq[] = {
     NULL};
 static const char *const zeroq[] = {
     FULL_RANGE,
-    "activations.range", "mse",
+    "activations.range", "l24",
     "calibrate.source", "distill",
     "calibrate.loss", "zeroq",
     "calibrate.init", "zeroq",
@@ -317,7 +317,7 @@ const nq_preset nq_presets[] = {
      squant},
     {"zeroq", NQ_JOB_QUANTIZE,
      "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "
-     "come, by the squared error, from 32 images distilled as published.",
+     "come, by the error to the power 2.4, from 32 images distilled as published.",
      zeroq},
     {"gptq", NQ_JOB_QUANTIZE,
      "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "
