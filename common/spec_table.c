@@ -234,24 +234,37 @@ static const char *const w4a4[] = {FULL_RANGE, "weights.bits", "4",          "ac
 #define DATA_FREE FULL_RANGE, "activations.source", "bn", "calibrate.source", "none"
 static const char *const dfq[] = {DATA_FREE, "repair.equalize",     "true", "repair.absorb_bias",
                                   "true",    "repair.correct_bias", "true", NULL};
-static const char *const squant[] = {DATA_FREE,     "weights.rounding",
-                                     "squant",      "repair.equalize",
-                                     "true",        "repair.equalize_by",
-                                     "activations", "repair.correct_bias",
-                                     "true",        NULL};
-
 /* clang-format off */
-static const char *const gptq[] = {
-    FULL_RANGE,
-    "keep_8bit", "first,last",
-    "weights.range", "mse",
-    "calibrate.source", "distill",
-    "weights.rounding", "gptq",
-    "activations.range", "output",
-    "gptq.target", "1",
-    "repair.equalize", "true",
-    "repair.equalize_by", "activations",
-    "repair.correct_stats", "true",
+#define ROUNDED_BY_SQUANT \
+    "weights.rounding", "squant", \
+    "repair.equalize", "true", \
+    "repair.equalize_by", "activations", \
+    "repair.correct_bias", "true"
+#define ENDS_AT_8_BIT "keep_8bit", "first,last"
+static const char *const squant[] = {DATA_FREE, ROUNDED_BY_SQUANT, NULL};
+static const char *const fast[] = {DATA_FREE, ENDS_AT_8_BIT, ROUNDED_BY_SQUANT, NULL};
+
+#define LAYER_BY_LAYER \
+    FULL_RANGE, \
+    ENDS_AT_8_BIT, \
+    "weights.range", "mse", \
+    "calibrate.source", "distill", \
+    "weights.rounding", "gptq", \
+    "activations.range", "output", \
+    "gptq.target", "1", \
+    "repair.equalize", "true", \
+    "repair.equalize_by", "activations", \
+    "repair.correct_stats", "true"
+static const char *const gptq[] = {LAYER_BY_LAYER, NULL};
+static const char *const balanced[] = {
+    LAYER_BY_LAYER,
+    "calibrate.loss", "batch",
+    "calibrate.init", "leaves",
+    "calibrate.samples", "64",
+    "calibrate.batch", "32",
+    "calibrate.steps", "200",
+    "calibrate.views", "4",
+    "gptq.ridge", "1",
     NULL};
 static const char *const zeroq[] = {
     FULL_RANGE,
@@ -262,33 +275,6 @@ static const char *const zeroq[] = {
     "calibrate.steps", "500",
     "calibrate.batch", "32",
     "calibrate.samples", "32",
-    NULL};
-static const char *const fast[] = {
-    DATA_FREE,
-    "keep_8bit", "first,last",
-    "weights.rounding", "squant",
-    "repair.equalize", "true",
-    "repair.equalize_by", "activations",
-    "repair.correct_bias", "true",
-    NULL};
-static const char *const balanced[] = {
-    FULL_RANGE,
-    "keep_8bit", "first,last",
-    "weights.range", "mse",
-    "calibrate.source", "distill",
-    "calibrate.loss", "batch",
-    "calibrate.init", "leaves",
-    "calibrate.samples", "64",
-    "calibrate.batch", "32",
-    "calibrate.steps", "200",
-    "calibrate.views", "4",
-    "weights.rounding", "gptq",
-    "activations.range", "output",
-    "gptq.target", "1",
-    "gptq.ridge", "1",
-    "repair.equalize", "true",
-    "repair.equalize_by", "activations",
-    "repair.correct_stats", "true",
     NULL};
 /* clang-format on */
 
