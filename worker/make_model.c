@@ -204,12 +204,12 @@ static nq_status repair(making *m, nq_error *err)
 /* Where black and white lie after the normalisation, of all three colours. */
 static nq_range pixel_range(void)
 {
-    float table[3][256];
+    float low[3], high[3];
     nq_range range = {.low = INFINITY, .high = -INFINITY};
-    nq_pixel_table(table);
+    nq_pixel_limits(low, high);
     for (int c = 0; c < 3; c++) {
-        range.low = fminf(range.low, table[c][0]);
-        range.high = fmaxf(range.high, table[c][255]);
+        range.low = fminf(range.low, low[c]);
+        range.high = fmaxf(range.high, high[c]);
     }
     return range;
 }

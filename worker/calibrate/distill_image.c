@@ -35,22 +35,11 @@ static nq_status start_smooth(nq_random *random, float *image, nq_error *err)
     return NQ_OK;
 }
 
-/* Where black and white lie after the normalisation. */
-static void pixel_limits(float *low, float *high)
-{
-    float table[CHANNELS][256];
-    nq_pixel_table(table);
-    for (int c = 0; c < CHANNELS; c++) {
-        low[c] = table[c][0];
-        high[c] = table[c][255];
-    }
-}
-
 static nq_status start_leaves(nq_random *random, float *image, nq_error *err)
 {
     float low[CHANNELS], high[CHANNELS];
     nq_status status = nq_dead_leaves_draw(random, image, err);
-    pixel_limits(low, high);
+    nq_pixel_limits(low, high);
     for (size_t i = 0; i < NQ_SAMPLE_FLOATS; i++)
         image[i] = low[i % CHANNELS] + image[i] * (high[i % CHANNELS] - low[i % CHANNELS]);
     return status;
@@ -143,6 +132,6 @@ void nq_distill_move(const float *gradient, int step, double rate, bool bounded,
     if (!bounded)
         return;
     float low[CHANNELS], high[CHANNELS];
-    pixel_limits(low, high);
+    nq_pixel_limits(low, high);
     nq_distill_clamp(image, CHANNELS, NQ_SAMPLE_PIXELS, low, high);
 }

@@ -155,3 +155,13 @@ void nq_pixel_table(float table[3][256])
         for (int p = 0; p < 256; p++)
             table[c][p] = ((float)p / 255.0f - mean[c]) / deviation[c];
 }
+
+void nq_pixel_limits(float low[3], float high[3])
+{
+    float table[3][256];
+    nq_pixel_table(table);
+    for (int c = 0; c < 3; c++) {
+        low[c] = table[c][0];
+        high[c] = table[c][255];
+    }
+}

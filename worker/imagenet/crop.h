@@ -43,5 +43,7 @@ nq_status nq_decoder_resize(nq_decoder *decoder, const uint8_t *rgb, int w, int 
 /* table[c][p] = (p / 255 - mean[c]) / std[c] in float32, as torchvision's ToTensor + Normalize
  * compute it. */
 void nq_pixel_table(float table[3][256]);
+/* Its two ends: where black and white of each colour lie. */
+void nq_pixel_limits(float low[3], float high[3]);
 
 #endif

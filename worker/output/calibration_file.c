@@ -63,13 +63,8 @@ typedef struct {
 
 static ends find_ends(void)
 {
-    float table[CHANNELS][256];
     ends e;
-    nq_pixel_table(table);
-    for (int c = 0; c < CHANNELS; c++) {
-        e.black[c] = table[c][0];
-        e.white[c] = table[c][255];
-    }
+    nq_pixel_limits(e.black, e.white);
     return e;
 }
 
