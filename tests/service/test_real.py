@@ -146,38 +146,47 @@ def stalled():
         assert job["state"] == "done" and job["attempts"] == 2 and files(d, n) == want, job
 
 
+def with_one_and_two_threads(spec, stage):
+    """A job by one thread, then by two whose worker is killed in `stage`: yields the daemon, the job's number and result,
+    the threads, and the progress at which it was killed (None for one thread)."""
+    for threads in (1, 2):
+        with daemon() as d:
+            set_threads(d, threads)
+            n = d.submit("demo", spec=spec)
+            progress = None
+            if threads == 2:
+                progress = when(d, n, stage)
+                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
+            job = d.wait(n, seconds=240)
+            assert job["state"] == "done" and job["attempts"] == threads, job
+            yield d, n, job, threads, progress
+
+
 @test("images distilled from the network: artifacts, and the same bytes after SIGKILL in the middle and with two threads")
 def distilled():
     spec = {"dataset": "demo", "preset": "w8a8",
             "calibrate": {"source": "distill", "samples": 6, "batch": 4, "steps": 40, "init": "gaussian"}}
     names = ("calibration.npy", "calibration.png", "model.safetensors", "output.txt")
     found = []
-    for threads in (1, 2):
-        with daemon() as d:
-            set_threads(d, threads)
-            n = d.submit("demo", spec=spec)
-            if threads == 2:
-                progress = when(d, n, "distill")
-                assert progress["total"] == 80 and progress["loss"] > 0, progress
-                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
-            job = d.wait(n, seconds=240)
-            assert job["state"] == "done" and job["attempts"] == threads, job
-            found.append([artifact(d, n, name) for name in names])
-            if threads == 1:
-                with open(d.path("share/calibration.npy"), "wb") as f:
-                    f.write(found[0][0])
-                fed = {"dataset": "demo", "preset": "w8a8", "calibrate": {"source": "file", "file": "calibration.npy"}}
-                n = d.submit("demo", spec=fed)
-                assert d.wait(n, seconds=120)["state"] == "done"
-                layers = [json.loads(artifact(d, job, "metrics.json"))["layers"] for job in (1, n)]
-                between = [[layer["seen"] for layer in of[1:-1]] for of in layers]
-                assert between[0] == between[1], "the file does not show what the images showed"
-                fed["calibrate"]["synthetic"] = True
-                n = d.submit("demo", spec=fed)
-                assert d.wait(n, seconds=120)["state"] == "done"
-                assert artifact(d, n, "output.txt") == found[0][3]
-                assert json.loads(artifact(d, n, "metrics.json"))["layers"] == \
-                    json.loads(artifact(d, 1, "metrics.json"))["layers"]
+    for d, n, job, threads, progress in with_one_and_two_threads(spec, "distill"):
+        if threads == 2:
+            assert progress["total"] == 80 and progress["loss"] > 0, progress
+        found.append([artifact(d, n, name) for name in names])
+        if threads == 1:
+            with open(d.path("share/calibration.npy"), "wb") as f:
+                f.write(found[0][0])
+            fed = {"dataset": "demo", "preset": "w8a8", "calibrate": {"source": "file", "file": "calibration.npy"}}
+            n = d.submit("demo", spec=fed)
+            assert d.wait(n, seconds=120)["state"] == "done"
+            layers = [json.loads(artifact(d, job, "metrics.json"))["layers"] for job in (1, n)]
+            between = [[layer["seen"] for layer in of[1:-1]] for of in layers]
+            assert between[0] == between[1], "the file does not show what the images showed"
+            fed["calibrate"]["synthetic"] = True
+            n = d.submit("demo", spec=fed)
+            assert d.wait(n, seconds=120)["state"] == "done"
+            assert artifact(d, n, "output.txt") == found[0][3]
+            assert json.loads(artifact(d, n, "metrics.json"))["layers"] == \
+                json.loads(artifact(d, 1, "metrics.json"))["layers"]
     assert found[0] == found[1]
     assert b"'shape': (6, 3, 224, 224)" in found[0][0][:128] and found[0][1].startswith(b"\x89PNG")
 
@@ -203,17 +212,9 @@ def layer_by_layer():
     spec = {"dataset": "demo", "preset": "gptq", "weights": {"bits": 4}, "activations": {"bits": 6},
             "calibrate": {"samples": 16, "batch": 16, "steps": 30, "views": 2}}
     found = []
-    for threads in (1, 2):
-        with daemon() as d:
-            set_threads(d, threads)
-            n = d.submit("demo", spec=spec)
-            if threads == 2:
-                when(d, n, "quantize")
-                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
-            job = d.wait(n, seconds=240)
-            assert job["state"] == "done" and job["attempts"] == threads, job
-            assert job["result"]["top1"] > 60, job
-            found.append(files(d, n))
+    for d, n, job, threads, progress in with_one_and_two_threads(spec, "quantize"):
+        assert job["result"]["top1"] > 60, job
+        found.append(files(d, n))
     assert found[0] == found[1]
 
 
@@ -224,21 +225,14 @@ def mixed_precision():
             "repair": {"correct_stats": True}, "calibrate": {"samples": 40}}
     names = ("frontier.svg", "model.safetensors", "output.txt")
     found = []
-    for threads in (1, 2):
-        with daemon() as d:
-            set_threads(d, threads)
-            n = d.submit("demo", spec=spec)
-            if threads == 2:
-                progress = when(d, n, "sensitivity")
-                assert progress["total"] == 1000, progress
-                os.kill(until(d.child, what="the worker"), signal.SIGKILL)
-            job = d.wait(n, seconds=240)
-            assert job["state"] == "done" and job["attempts"] == threads, job
-            assert job["spec"]["weights"]["size_budget_mb"] == budget, job
-            metrics = json.loads(artifact(d, n, "metrics.json"))
-            found.append([artifact(d, n, name) for name in names] + [metrics["mixed_precision"], metrics["layers"]])
-            if threads == 1:
-                check_mixed(d, n, metrics, found[0])
+    for d, n, job, threads, progress in with_one_and_two_threads(spec, "sensitivity"):
+        if threads == 2:
+            assert progress["total"] == 1000, progress
+        assert job["spec"]["weights"]["size_budget_mb"] == budget, job
+        metrics = json.loads(artifact(d, n, "metrics.json"))
+        found.append([artifact(d, n, name) for name in names] + [metrics["mixed_precision"], metrics["layers"]])
+        if threads == 1:
+            check_mixed(d, n, metrics, found[0])
     assert found[0] == found[1]
 
 
