@@ -63,7 +63,7 @@ typedef struct {
 
 static ends find_ends(void)
 {
-    ends e;
+    ends e = {0};
     nq_pixel_limits(e.black, e.white);
     return e;
 }
