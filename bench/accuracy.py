@@ -10,7 +10,8 @@ checkpoint or the images changed; one that failed is tried again. Settings come 
   MODELS       default: the challenge's three
   PRESETS      default: every preset that quantizes. One may be varied: w8a8:weights.rounding=squant:calibrate.seed=2
   BITS         weights/activations, default 8/8,6/6,4/8,4/4; where both are 4 or less the first and the last layer stay at 8
-  CALIBRATE    an image folder or .npy to calibrate on, for the presets that take noise
+  CALIBRATE    an image folder or .npy to calibrate on, for the presets that take noise and those varied by
+               calibrate.source=file
   LIMIT        score only so many images
   THREADS      of a job, default: all CPUs
 """
@@ -163,6 +164,8 @@ def cell_spec(lab, model, method, weights, activations):
     spec = base_spec(lab, model, preset)
     spec["weights"] = {"bits": weights}
     spec["activations"] = {"bits": activations}
+    if lab.calibrate and "calibrate.source=file" in variations:
+        spec["calibrate"] = {"file": lab.calibrate}
     resolved = lab.resolve(spec, *flags)
     if max(weights, activations) <= 4 and not resolved["keep_8bit"]:
         spec["keep_8bit"] = ["first", "last"]

@@ -100,6 +100,17 @@ def resumed():
         assert len(t.jobs()) == 3
 
 
+@test("make accuracy calibrates on CALIBRATE what takes noise, and what asks for a file")
+def calibrated():
+    with Table() as t:
+        images = os.path.join(DEMO, "images")
+        t.run(PRESETS="w8a8:calibrate.samples=4,gptq:calibrate.source=file:calibrate.samples=4,squant", BITS="8/8",
+              CALIBRATE=images)
+        cells = t.table()["cells"]
+        assert [c["spec"]["calibrate"].get("file") for c in cells] == [images, images, None], cells
+        assert all(c["state"] == "done" for c in cells), cells
+
+
 @test("make accuracy says what is wrong with its settings")
 def settings_refused():
     with Table() as t:
