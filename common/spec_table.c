@@ -22,7 +22,7 @@ static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9
 static const char *const roundings[] = {"nearest", "squant", "gptq", NULL};
 static const char *const dampings[] = {"0.002", "0.005", "0.01", "0.02", "0.05", "0.1", NULL};
 static const char *const targets[] = {"0", "0.25", "0.5", "0.75", "1", NULL};
-static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", NULL};
+static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", "3", "10", NULL};
 static const char *const shrinkages[] = {"0", "0.05", "0.1", "0.2", "0.3", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const range_sources[] = {"data", "bn", NULL};
@@ -264,11 +264,15 @@ static const char *const balanced[] = {
     "calibrate.batch", "32",
     "calibrate.steps", "200",
     "calibrate.views", "4",
-    "gptq.ridge", "1",
+    "gptq.ridge", "3",
+    "gptq.shrinkage", "0.1",
     NULL};
 static const char *const zeroq[] = {
     FULL_RANGE,
-    "activations.range", "l24",
+    "activations.range", "percentile",
+    "activations.percentile", "99.999",
+    "weights.rounding", "squant",
+    "repair.equalize", "true",
     "calibrate.source", "distill",
     "calibrate.loss", "zeroq",
     "calibrate.init", "zeroq",
@@ -302,8 +306,9 @@ const nq_preset nq_presets[] = {
      "batch norms alone. No sample is drawn.",
      squant},
     {"zeroq", NQ_JOB_QUANTIZE,
-     "ZeroQ (CVPR 2020): 8-bit weights with one scale a channel, 8-bit activations whose ranges "
-     "come, by the error to the power 2.4, from 32 images distilled as published.",
+     "ZeroQ (CVPR 2020): ranges of 8-bit activations from 32 images distilled as published, all but "
+     "a hundred-thousandth of the values; 8-bit weights with one scale a channel, equalized as in "
+     "DFQ and rounded by SQuant.",
      zeroq},
     {"gptq", NQ_JOB_QUANTIZE,
      "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "
