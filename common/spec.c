@@ -407,11 +407,13 @@ nq_status nq_spec_resolve(const json_t *written, nq_spec *spec, nq_error *err)
 
 /* ---- the canonical form ---- */
 
-/* Keys that came later are left out at their defaults, so that older specs keep their form. */
+/* Keys that came later are left out at their defaults, so that older specs keep their form; but not
+ * where the preset says otherwise. */
 static bool left_out(const char *key, const nq_spec *spec)
 {
-    return (strcmp(key, "calibrate.views") == 0 && spec->calibrate.views == 1) ||
-           (strcmp(key, "calibrate.synthetic") == 0 && !spec->calibrate.synthetic);
+    bool standard = (strcmp(key, "calibrate.views") == 0 && spec->calibrate.views == 1) ||
+                    (strcmp(key, "calibrate.synthetic") == 0 && !spec->calibrate.synthetic);
+    return standard && !preset_sets(spec, key);
 }
 
 json_t *nq_spec_to_json(const nq_spec *spec)

@@ -22,7 +22,7 @@ static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9
 static const char *const roundings[] = {"nearest", "squant", "gptq", NULL};
 static const char *const dampings[] = {"0.002", "0.005", "0.01", "0.02", "0.05", "0.1", NULL};
 static const char *const targets[] = {"0", "0.25", "0.5", "0.75", "1", NULL};
-static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", "3", "10", NULL};
+static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", "3", NULL};
 static const char *const shrinkages[] = {"0", "0.05", "0.1", "0.2", "0.3", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const range_sources[] = {"data", "bn", NULL};
@@ -264,7 +264,7 @@ static const char *const balanced[] = {
     "calibrate.batch", "32",
     "calibrate.steps", "200",
     "calibrate.views", "4",
-    "gptq.ridge", "3",
+    "gptq.ridge", "1",
     "gptq.shrinkage", "0.1",
     NULL};
 static const char *const zeroq[] = {

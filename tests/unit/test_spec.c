@@ -288,6 +288,7 @@ static void resolving_is_a_fixed_point(void **state)
         "{\"model\":\"m\",\"calibrate\":{\"source\":\"distill\",\"steps\":9,\"init\":\"gaussian\"}"
         "}",
         "{\"model\":\"m\",\"preset\":\"zeroq\"}",
+        "{\"model\":\"m\",\"preset\":\"balanced\",\"calibrate\":{\"views\":1}}",
         "{\"model\":\"m\",\"preset\":\"w6a6\",\"keep_8bit\":[\"conv1\",\"fc\"]}",
         "{\"model\":\"m\",\"preset\":\"gptq\",\"gptq\":{\"target\":\"0.5\",\"sweeps\":4}}",
         "{\"model\":\"m\",\"activations\":{\"source\":\"bn\"},\"calibrate\":{\"source\":\"none\"},"
