@@ -161,7 +161,7 @@ const nq_spec_field nq_spec_fields[] = {
     {"repair.equalize_exponent", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(exponents, "auto"),
      "With repair.equalize_by activations: how far, 1 makes the channels that a dense convolution "
      "reads fully alike and 0 leaves them; what a depthwise one reads is always made alike. auto "
-     "is 0.5 below 6-bit activations and 0 from there on.",
+     "is 0.5 below 8-bit activations (below 6 where activations.source is bn), else 0.",
      MEMBER(repair.equalize_exponent)},
     {"repair.absorb_bias", SWITCH,
      "High-bias absorption: moves what a channel exceeds zero by, three standard deviations below "

@@ -168,10 +168,11 @@ static nq_status equalize_by_weights(making *m, nq_error *err)
 static nq_status equalize_by_activations(making *m, nq_error *err)
 {
     int given = m->spec->repair.equalize_exponent;
+    bool by_norms = m->spec->activations.source == NQ_SOURCE_BN;
     double exponent = given > 0 ? nq_spec_choice("repair.equalize_exponent", given)
-                      : m->spec->activations.bits < 6 ? 0.5
-                                                      : 0;
-    return m->spec->activations.source == NQ_SOURCE_BN
+                      : m->spec->activations.bits < (by_norms ? 6 : 8) ? 0.5
+                                                                       : 0;
+    return by_norms
                ? nq_equalize_by_bn(&m->graph, exponent, err)
                : nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
 }
