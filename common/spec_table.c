@@ -306,9 +306,9 @@ const nq_preset nq_presets[] = {
      "batch norms alone. No sample is drawn.",
      squant},
     {"zeroq", NQ_JOB_QUANTIZE,
-     "ZeroQ (CVPR 2020): ranges of 8-bit activations from 32 images distilled as published, all but "
-     "a hundred-thousandth of the values; 8-bit weights with one scale a channel, equalized as in "
-     "DFQ and rounded by SQuant.",
+     "ZeroQ (CVPR 2020): ranges of 8-bit activations from 32 images distilled as published, all "
+     "but a hundred-thousandth of the values; 8-bit weights with one scale a channel, equalized "
+     "as in DFQ and rounded by SQuant.",
      zeroq},
     {"gptq", NQ_JOB_QUANTIZE,
      "Layer by layer on calibration samples: activations equalized, ranges by the reader's output "

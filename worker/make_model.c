@@ -172,9 +172,8 @@ static nq_status equalize_by_activations(making *m, nq_error *err)
     double exponent = given > 0 ? nq_spec_choice("repair.equalize_exponent", given)
                       : m->spec->activations.bits < (by_norms ? 6 : 8) ? 0.5
                                                                        : 0;
-    return by_norms
-               ? nq_equalize_by_bn(&m->graph, exponent, err)
-               : nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
+    return by_norms ? nq_equalize_by_bn(&m->graph, exponent, err)
+                    : nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
 }
 static nq_status (*const equalizers[])(making *m, nq_error *err) = {
     [NQ_EQUALIZE_WEIGHTS] = equalize_by_weights,
