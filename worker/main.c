@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/version.h"
+#include "worker/blas_kernels.h"
 #include "worker/fill_cache.h"
 #include "worker/job.h"
 
@@ -152,6 +153,7 @@ int main(int argc, char **argv)
                                         "DIR/out and DIR/result.json.\n");
         return help ? 0 : EXIT_TRY_AGAIN;
     }
+    nq_blas_choose_kernels(argv);
     signal(SIGPIPE, SIG_IGN);
     return run(argv[1]);
 }
