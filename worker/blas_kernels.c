@@ -2,7 +2,6 @@
 
 #include <cblas.h>
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
