@@ -90,8 +90,8 @@ typedef struct {
         int absorb_bias, correct_bias, correct_stats;
     } repair;
     struct { /* with weights.rounding gptq; the first four index the key's choices */
-        int damping, target, ridge, shrinkage;
-        int sweeps; /* of coordinate descent */
+        int damping, target, ridge, shrinkage; /* 0 of the last two: auto, see gptq_knobs.h */
+        int sweeps;                            /* of coordinate descent */
     } gptq;
     size_t keep_count;
     char keep_8bit[NQ_SPEC_KEEP][NQ_SPEC_NAME]; /* layer names, "first", "last" */

@@ -22,8 +22,8 @@ static const char *const percentiles[] = {"99", "99.9", "99.99", "99.999", "99.9
 static const char *const roundings[] = {"nearest", "squant", "gptq", NULL};
 static const char *const dampings[] = {"0.002", "0.005", "0.01", "0.02", "0.05", "0.1", NULL};
 static const char *const targets[] = {"0", "0.25", "0.5", "0.75", "1", NULL};
-static const char *const ridges[] = {"0.03", "0.1", "0.3", "1", "3", NULL};
-static const char *const shrinkages[] = {"0", "0.05", "0.1", "0.2", "0.3", NULL};
+static const char *const ridges[] = {"auto", "0.03", "0.1", "0.3", "1", "3", NULL};
+static const char *const shrinkages[] = {"auto", "0", "0.05", "0.1", "0.2", "0.3", NULL};
 static const char *const qmaxes[] = {"127", "255", NULL};
 static const char *const range_sources[] = {"data", "bn", NULL};
 static const char *const equalize_bys[] = {"weights", "activations", NULL};
@@ -186,13 +186,14 @@ const nq_spec_field nq_spec_fields[] = {
      "that give the float network's outputs on the quantized network's inputs; 0 leaves them where "
      "they are.",
      MEMBER(gptq.target)},
-    {"gptq.ridge", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ridges, "0.3"),
+    {"gptq.ridge", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ridges, "auto"),
      "With weights.rounding gptq and a target above 0: the ridge of that least-squares problem, as "
-     "a share of the mean of the diagonal.",
+     "a share of the mean of the diagonal. auto is 64 d / n for a layer whose outputs have d "
+     "weights each and are seen at n places of the samples, views not counted.",
      MEMBER(gptq.ridge)},
-    {"gptq.shrinkage", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(shrinkages, "0"),
+    {"gptq.shrinkage", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(shrinkages, "auto"),
      "With weights.rounding gptq: how much the second moments are shrunk towards their diagonal; "
-     "for samples that are few or not real.",
+     "auto is 2 d / (2 d + n), d and n as for gptq.ridge.",
      MEMBER(gptq.shrinkage)},
     {"gptq.sweeps", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 20, "2"),
      "With weights.rounding gptq: sweeps of coordinate descent over each layer's integers, each "
@@ -264,8 +265,6 @@ static const char *const balanced[] = {
     "calibrate.batch", "32",
     "calibrate.steps", "200",
     "calibrate.views", "4",
-    "gptq.ridge", "1",
-    "gptq.shrinkage", "0.1",
     NULL};
 static const char *const zeroq[] = {
     FULL_RANGE,

@@ -3,6 +3,7 @@
 #include "worker/quantize/coordinate_descent.h"
 #include "worker/quantize/correct_stats.h"
 #include "worker/quantize/gptq.h"
+#include "worker/quantize/gptq_knobs.h"
 #include "worker/quantize/layer_pass.h"
 #include "worker/quantize/quantize.h"
 #include "worker/quantize/value_kernels.h"
@@ -59,26 +60,23 @@ static nq_status choose_reading(layer_work *w, nq_error *err)
 static nq_status round_dense(layer_work *w, int bits, nq_error *err)
 {
     const nq_spec *spec = w->l->spec;
+    nq_gptq_knobs knobs = nq_gptq_knobs_of(spec, w->node, (int)w->each, w->in.images);
     nq_pool *pool = w->l->pool;
     int rows = (int)w->channels;
-    double share =
-        w->node->op == NQ_OP_LINEAR ? 0 : nq_spec_choice("gptq.target", spec->gptq.target);
     nq_gram gram;
-    nq_status status = nq_gram_collect(w->node, &w->in, share > 0, pool, &gram, err);
+    nq_status status = nq_gram_collect(w->node, &w->in, knobs.target > 0, pool, &gram, err);
     if (status != NQ_OK)
         return status;
-    if (share > 0)
-        status = nq_gptq_retarget(&gram, share, nq_spec_choice("gptq.ridge", spec->gptq.ridge),
-                                  rows, w->weight, err);
-    nq_gram_shrink(&gram, nq_spec_choice("gptq.shrinkage", spec->gptq.shrinkage));
+    if (knobs.target > 0)
+        status = nq_gptq_retarget(&gram, knobs.target, knobs.ridge, rows, w->weight, err);
+    nq_gram_shrink(&gram, knobs.shrinkage);
     for (size_t c = 0; c < w->channels; c++)
         w->out->weight_scale[c] = nq_weight_scale_minmax(w->weight + c * w->each, w->each, bits);
     if (status == NQ_OK && bits < 8 && spec->weights.range == NQ_WEIGHT_MSE)
         status = nq_gptq_scales(&gram, rows, w->weight, bits, pool, w->out->weight_scale, err);
     if (status == NQ_OK)
-        status =
-            nq_gptq_round(&gram, nq_spec_choice("gptq.damping", spec->gptq.damping), rows,
-                          w->weight, w->out->weight_scale, bits, pool, w->out->weight, NULL, err);
+        status = nq_gptq_round(&gram, knobs.damping, rows, w->weight, w->out->weight_scale, bits,
+                               pool, w->out->weight, NULL, err);
     if (status == NQ_OK && bits < 8 && spec->gptq.sweeps > 0)
         status = nq_coordinate_descent(&gram, spec->gptq.sweeps, rows, w->weight, bits, pool,
                                        w->out->weight_scale, w->out->weight, err);
