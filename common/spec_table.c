@@ -188,12 +188,12 @@ const nq_spec_field nq_spec_fields[] = {
      MEMBER(gptq.target)},
     {"gptq.ridge", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(ridges, "auto"),
      "With weights.rounding gptq and a target above 0: the ridge of that least-squares problem, as "
-     "a share of the mean of the diagonal. auto is 64 d / n for a layer whose outputs have d "
-     "weights each and are seen at n places of the samples, views not counted.",
+     "a share of the mean of the diagonal. auto is 64 c / n for a layer that reads c channels "
+     "and has n places of output on all samples, views not counted.",
      MEMBER(gptq.ridge)},
     {"gptq.shrinkage", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(shrinkages, "auto"),
      "With weights.rounding gptq: how much the second moments are shrunk towards their diagonal; "
-     "auto is 2 d / (2 d + n), d and n as for gptq.ridge.",
+     "auto is 2 c / (2 c + n), c and n as for gptq.ridge.",
      MEMBER(gptq.shrinkage)},
     {"gptq.sweeps", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 20, "2"),
      "With weights.rounding gptq: sweeps of coordinate descent over each layer's integers, each "

@@ -23,8 +23,8 @@ static void what_is_written_holds(void **state)
     (void)state;
     nq_spec spec = spec_of("{\"damping\":\"0.05\",\"target\":\"0.75\",\"ridge\":\"0.03\","
                            "\"shrinkage\":\"0\"}");
-    for (int d = 9; d < 5000; d *= 10) {
-        nq_gptq_knobs knobs = nq_gptq_knobs_of(&spec, &conv, d, 5);
+    for (int c = 9; c < 5000; c *= 10) {
+        nq_gptq_knobs knobs = nq_gptq_knobs_of(&spec, &conv, c, 5);
         assert_true(knobs.damping == 0.05 && knobs.target == 0.75);
         assert_true(knobs.ridge == 0.03 && knobs.shrinkage == 0);
     }

@@ -10,12 +10,13 @@ typedef struct {
 } nq_gptq_knobs;
 
 /*
- * For a node whose output channels have d weights each, on so many samples (views included). A
- * linear layer has target 0. Auto holds the samples' noise down: moments are d x d and come from n
- * places of the output on all samples, which are alike where they are of one map. The ridge is
- * 64 d / n, the shrinkage 2 d / (2 d + n); n counts a sample once, however many views of it there
- * are.
+ * For a node that reads so many channels of so many samples (views included). A linear layer has
+ * target 0. Auto holds the samples' noise down: moments of `channels` channels come from n places
+ * of the output on all samples, and those of one map are alike. The ridge is 64 channels / n, the
+ * shrinkage 2 channels / (2 channels + n). n counts a sample once, however many views of it there
+ * are. The taps of a kernel count as one: what they see differs little.
  */
-nq_gptq_knobs nq_gptq_knobs_of(const nq_spec *spec, const nq_node *node, int d, size_t samples);
+nq_gptq_knobs nq_gptq_knobs_of(const nq_spec *spec, const nq_node *node, int channels,
+                               size_t samples);
 
 #endif

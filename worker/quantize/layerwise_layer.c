@@ -60,7 +60,7 @@ static nq_status choose_reading(layer_work *w, nq_error *err)
 static nq_status round_dense(layer_work *w, int bits, nq_error *err)
 {
     const nq_spec *spec = w->l->spec;
-    nq_gptq_knobs knobs = nq_gptq_knobs_of(spec, w->node, (int)w->each, w->in.images);
+    nq_gptq_knobs knobs = nq_gptq_knobs_of(spec, w->node, w->in.channels, w->in.images);
     nq_pool *pool = w->l->pool;
     int rows = (int)w->channels;
     nq_gram gram;
