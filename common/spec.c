@@ -119,6 +119,11 @@ double nq_spec_choice(const char *key, int index)
     return strtod(nq_spec_field_find(key)->choices[index], NULL);
 }
 
+double nq_spec_choice_or(const char *key, int index, double automatic)
+{
+    return index > 0 ? nq_spec_choice(key, index) : automatic;
+}
+
 /* The value at a dotted key of a nested object, or NULL. */
 static json_t *member_at(const json_t *spec, const char *key)
 {

@@ -142,6 +142,8 @@ bool nq_spec_name_valid(const char *name);
 
 /* The number that an enum of numbers stands for: nq_spec_choice("gptq.damping", 2) is 0.02. */
 double nq_spec_choice(const char *key, int index);
+/* The same, or `automatic` where the choice is "auto", the first of such a key. */
+double nq_spec_choice_or(const char *key, int index, double automatic);
 
 /* NULL where the table has no such key, or preset. */
 const nq_spec_field *nq_spec_field_find(const char *key);

@@ -167,11 +167,10 @@ static nq_status equalize_by_weights(making *m, nq_error *err)
 }
 static nq_status equalize_by_activations(making *m, nq_error *err)
 {
-    int given = m->spec->repair.equalize_exponent;
     bool by_norms = m->spec->activations.source == NQ_SOURCE_BN;
-    double exponent = given > 0 ? nq_spec_choice("repair.equalize_exponent", given)
-                      : m->spec->activations.bits < (by_norms ? 6 : 8) ? 0.5
-                                                                       : 0;
+    double automatic = m->spec->activations.bits < (by_norms ? 6 : 8) ? 0.5 : 0;
+    double exponent =
+        nq_spec_choice_or("repair.equalize_exponent", m->spec->repair.equalize_exponent, automatic);
     return by_norms ? nq_equalize_by_bn(&m->graph, exponent, err)
                     : nq_equalize_activations(&m->graph, m->samples, exponent, m->pool, err);
 }
