@@ -27,8 +27,10 @@ static void what_is_written_holds(void **state)
         nq_gptq_knobs knobs = nq_gptq_knobs_of(&spec, &conv, c, 5);
         assert_true(knobs.damping == 0.05 && knobs.target == 0.75);
         assert_true(knobs.ridge == 0.03 && knobs.shrinkage == 0);
+        assert_true(knobs.gain_exponent == 0.625);
     }
-    assert_true(nq_gptq_knobs_of(&spec, &linear, 9, 5).target == 0);
+    nq_gptq_knobs last = nq_gptq_knobs_of(&spec, &linear, 9, 5);
+    assert_true(last.target == 0 && last.gain_exponent == 1);
 }
 
 /* 14 x 7 places on 10 samples are 980. */

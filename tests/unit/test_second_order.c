@@ -441,21 +441,25 @@ static void corrections_restore_mean_and_deviation(void **state)
         {.mean_z = 5, .var_z = 0, .mean_y = 1, .var_y = 1, .low = -10, .high = 10}};
     float gain[3], shift[3];
     (void)state;
-    nq_correct_moments(stats, 3, true, gain, shift);
+    nq_correct_moments(stats, 3, 1, gain, shift);
     assert_float_equal(gain[0], 2.0f / 1.8f, 1e-6);
     assert_float_equal(shift[0], 1.0f - 6.0f / 1.8f, 1e-5);
     assert_float_equal(gain[1], NQ_GAIN_MIN, 1e-6);
     assert_float_equal(shift[1], -2, 1e-6);
     assert_float_equal(gain[2], 1, 0);
     assert_float_equal(shift[2], 4, 1e-6);
-    nq_correct_moments(stats, 3, false, gain, shift);
+    nq_correct_moments(stats, 3, 0.5, gain, shift);
+    assert_float_equal(gain[0], sqrtf(2.0f / 1.8f), 1e-6);
+    assert_float_equal(shift[0], 1.0f - 3.0f * sqrtf(2.0f / 1.8f), 1e-5);
+    assert_float_equal(gain[1], sqrtf((float)NQ_GAIN_MIN), 1e-6);
+    nq_correct_moments(stats, 3, 0, gain, shift);
     assert_float_equal(gain[0], 1, 0);
     assert_float_equal(shift[0], -2, 1e-6);
 }
 
 static void the_mean_behind_relu_is_matched(void **state)
 {
-    uint32_t *counts = calloc(NQ_CHANNEL_BINS, sizeof *counts);
+    uint64_t *counts = calloc(NQ_CHANNEL_BINS, sizeof *counts);
     nq_random r;
     float gain = 1.2f, shift = 0.1f;
     double target = 0;

@@ -6,15 +6,16 @@
 #define STEP_MAX     0.3  /* standard deviations */
 #define ALIVE_MIN    0.05 /* share of positive values below which Newton's step would be wild */
 
-void nq_correct_moments(const nq_channel_stats *stats, int channels, bool with_gain, float *gain,
+void nq_correct_moments(const nq_channel_stats *stats, int channels, double exponent, float *gain,
                         float *shift)
 {
     for (int c = 0; c < channels; c++) {
         const nq_channel_stats *s = &stats[c];
         double g = 1;
-        if (with_gain && s->var_z >= 1e-12) {
+        if (s->var_z >= 1e-12) {
             g = sqrt(s->var_z / fmax(s->var_y, 1e-16));
             g = g < NQ_GAIN_MIN ? NQ_GAIN_MIN : g > NQ_GAIN_MAX ? NQ_GAIN_MAX : g;
+            g = pow(g, exponent);
         }
         gain[c] = (float)g;
         shift[c] = (float)(s->mean_z - (double)gain[c] * s->mean_y);
@@ -22,24 +23,24 @@ void nq_correct_moments(const nq_channel_stats *stats, int channels, bool with_g
 }
 
 /* Mean of max(gain y + shift, 0), and the share of positive values. */
-static double relu_mean(const nq_channel_stats *s, const uint32_t *counts, double gain,
+static double relu_mean(const nq_channel_stats *s, const uint64_t *counts, double gain,
                         double shift, double *alive)
 {
     double sum = 0, positive = 0, all = 0;
     double width = (double)(s->high - s->low) / NQ_CHANNEL_BINS;
     for (int bin = 0; bin < NQ_CHANNEL_BINS; bin++) {
         double y = gain * ((double)s->low + ((double)bin + 0.5) * width) + shift;
-        all += counts[bin];
+        all += (double)counts[bin];
         if (y > 0) {
-            sum += y * counts[bin];
-            positive += counts[bin];
+            sum += y * (double)counts[bin];
+            positive += (double)counts[bin];
         }
     }
     *alive = positive / all;
     return sum / all;
 }
 
-void nq_correct_relu_mean(const nq_channel_stats *stats, const uint32_t *counts, int channels,
+void nq_correct_relu_mean(const nq_channel_stats *stats, const uint64_t *counts, int channels,
                           const float *gain, float *shift)
 {
     for (int c = 0; c < channels; c++) {

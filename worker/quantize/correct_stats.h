@@ -13,10 +13,14 @@
 #define NQ_GAIN_MAX 1.4
 
 /*
- * gain = std z / std y, clamped to NQ_GAIN_MIN..NQ_GAIN_MAX, or 1 where with_gain is false or z is
- * constant; shift = mean z - gain mean y. f32 [channels] each.
+ * gain = (std z / std y)^exponent, the ratio clamped to NQ_GAIN_MIN..NQ_GAIN_MAX, or 1 where z is
+ * constant; shift = mean z - gain mean y. f32 [channels] each. OBC's exponent is 1. A layer whose
+ * weights were moved to gptq.target predicts z by least squares, and a prediction varies less than
+ * what it predicts: there the whole gain would blow its error up, none at all would let the signal
+ * fade from layer to layer, and one half is what measures best (docs/methods.md). 0 leaves gains at
+ * 1.
  */
-void nq_correct_moments(const nq_channel_stats *stats, int channels, bool with_gain, float *gain,
+void nq_correct_moments(const nq_channel_stats *stats, int channels, double exponent, float *gain,
                         float *shift);
 
 /*
@@ -24,7 +28,7 @@ void nq_correct_moments(const nq_channel_stats *stats, int channels, bool with_g
  * method on the histograms (nq_layer_pass_count) of y, at most 0.3 standard deviations of z a step,
  * three steps.
  */
-void nq_correct_relu_mean(const nq_channel_stats *stats, const uint32_t *counts, int channels,
+void nq_correct_relu_mean(const nq_channel_stats *stats, const uint64_t *counts, int channels,
                           const float *gain, float *shift);
 
 #endif

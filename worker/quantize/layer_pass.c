@@ -17,11 +17,13 @@ typedef struct {
     nq_qparams params;
     float *real;
     uint8_t *stored;
-    double *sums;     /* [slices][5][channels], see sums_of() */
-    float *ends;      /* [slices][2][channels] */
-    nq_range *spans;  /* [slices], of the float layer's output */
-    double *weights;  /* [slices] */
-    uint32_t *counts; /* [threads][channels][NQ_CHANNEL_BINS] */
+    double *sums;         /* [slices][5][channels], see sums_of() */
+    float *ends;          /* [slices][2][channels] */
+    nq_range *spans;      /* [slices], of the float layer's output */
+    float *made;          /* [images][pixels], weights of positions: of those measured now */
+    const float *weights; /* [images][pixels], of those measured before */
+    double *weight;       /* [slices], their sum */
+    uint64_t *counts;     /* [threads][channels][NQ_CHANNEL_BINS] */
 } passing;
 
 static passing passing_of(const nq_layer_pass *pass, size_t images)
@@ -65,20 +67,20 @@ static nq_status run_slice(const passing *p, size_t slice, int thread, bool tria
 
 /* ---- moments ---- */
 
-static nq_status weigh_positions(const passing *p, const float *z, size_t positions, float **weight,
+static nq_status weigh_positions(const passing *p, const float *z, size_t positions, float *weights,
                                  nq_error *err)
 {
-    float *room = malloc(3 * positions * sizeof *room), *norm = room ? room + positions : NULL;
-    if (!room)
-        return nq_fail_nomem(err, "weights of positions", 3 * positions * sizeof *room);
-    *weight = room;
     if (p->node->op == NQ_OP_LINEAR) {
         for (size_t i = 0; i < positions; i++)
-            room[i] = 1.0f;
+            weights[i] = 1.0f;
         return NQ_OK;
     }
+    float *norm = malloc(2 * positions * sizeof *norm);
+    if (!norm)
+        return nq_fail_nomem(err, "weights of positions", 2 * positions * sizeof *norm);
     nq_norm_positions(z, positions, p->channels, norm);
-    nq_position_weights(norm, positions, norm + positions, room);
+    nq_position_weights(norm, positions, norm + positions, weights);
+    free(norm);
     return NQ_OK;
 }
 
@@ -99,7 +101,8 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
 {
     const passing *p = context;
     size_t positions = slice_images(p, slice) * p->pixels;
-    float *z = p->real + slice * NQ_RUNNER_SLICE * p->out_each, *out = NULL, *weight = NULL;
+    float *z = p->real + slice * NQ_RUNNER_SLICE * p->out_each, *out = NULL;
+    float *weights = p->made + slice * NQ_RUNNER_SLICE * p->pixels;
     nq_status status = run_slice(p, slice, thread, false, &out, err);
     if (status != NQ_OK)
         return status;
@@ -107,7 +110,7 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
     nq_scale_channels(z, positions, p->channels, NULL, p->node->bias, false);
     status = run_slice(p, slice, thread, true, &out, err);
     if (status == NQ_OK)
-        status = weigh_positions(p, z, positions, &weight, err);
+        status = weigh_positions(p, z, positions, weights, err);
     if (status != NQ_OK)
         return status;
     const nq_moment_sums sums = sums_of(p, slice);
@@ -116,8 +119,8 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
         sums.high[c] = -INFINITY;
     }
     for (size_t i = 0; i < positions; i++)
-        p->weights[slice] += (double)weight[i];
-    nq_add_moments(z, out, weight, positions, p->channels, &sums);
+        p->weight[slice] += (double)weights[i];
+    nq_add_moments(z, out, weights, positions, p->channels, &sums);
     if (p->node->relu)
         nq_scale_channels(z, positions, p->channels, NULL, NULL, true);
     nq_range *span = &p->spans[slice];
@@ -126,7 +129,6 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
         status =
             nq_fail(err, NQ_ERR_INPUT,
                     "calibration: the output of %s is not finite on these samples", p->node->name);
-    free(weight);
     return status;
 }
 
@@ -134,7 +136,7 @@ static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
 {
     double weight = 0;
     for (size_t s = 0; s < slices; s++)
-        weight += p->weights[s];
+        weight += p->weight[s];
     for (size_t c = 0; c < p->channels; c++) {
         double z = 0, y = 0, zz = 0, yy = 0, relu = 0;
         float low = INFINITY, high = -INFINITY;
@@ -144,7 +146,7 @@ static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
             y += one.y[c] / weight;
             zz += one.zz[c] / weight;
             yy += one.yy[c] / weight;
-            relu += one.relu[c];
+            relu += one.relu[c] / weight;
             low = fminf(low, one.low[c]);
             high = fmaxf(high, one.high[c]);
         }
@@ -152,24 +154,25 @@ static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
                                       .mean_y = y,
                                       .var_z = fmax(zz - z * z, 0),
                                       .var_y = fmax(yy - y * y, 0),
-                                      .relu_z = relu / (double)(p->images * p->pixels),
+                                      .relu_z = relu,
                                       .low = low,
                                       .high = high};
     }
 }
 
 nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
-                                nq_channel_stats *stats, nq_error *err)
+                                nq_channel_stats *stats, float *weights, nq_error *err)
 {
     passing p = passing_of(pass, pass->in->images);
     size_t slices = slices_of(p.images);
     p.real = real;
+    p.made = weights;
     p.sums = calloc(slices * 5 * p.channels, sizeof *p.sums);
     p.ends = calloc(slices * 2 * p.channels, sizeof *p.ends);
-    p.weights = calloc(slices, sizeof *p.weights);
+    p.weight = calloc(slices, sizeof *p.weight);
     p.spans = calloc(slices, sizeof *p.spans);
     nq_status status =
-        p.sums && p.weights
+        p.sums && p.ends && p.weight && p.spans
             ? nq_pool_run(pass->pool, slices, measure_slice, &p, err)
             : nq_fail_nomem(err, p.node->name, slices * 5 * p.channels * sizeof *p.sums);
     if (status == NQ_OK)
@@ -178,7 +181,7 @@ nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range
     free(p.spans);
     free(p.sums);
     free(p.ends);
-    free(p.weights);
+    free(p.weight);
     return status;
 }
 
@@ -187,11 +190,13 @@ nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range
 static nq_status count_slice(void *context, size_t slice, int thread, nq_error *err)
 {
     const passing *p = context;
-    uint32_t *counts = p->counts + (size_t)thread * p->channels * NQ_CHANNEL_BINS;
+    uint64_t *counts = p->counts + (size_t)thread * p->channels * NQ_CHANNEL_BINS;
+    const float *weights = p->weights + slice * NQ_RUNNER_SLICE * p->pixels;
     float *out = NULL;
     nq_status status = run_slice(p, slice, thread, true, &out, err);
     size_t positions = slice_images(p, slice) * p->pixels;
-    for (size_t i = 0; status == NQ_OK && i < positions; i++)
+    for (size_t i = 0; status == NQ_OK && i < positions; i++) {
+        uint64_t count = (uint64_t)(weights[i] * NQ_COUNT_UNIT + 0.5f);
         for (size_t c = 0; c < p->channels; c++) {
             const nq_channel_stats *s = &p->stats[c];
             float width = s->high - s->low;
@@ -200,17 +205,19 @@ static nq_status count_slice(void *context, size_t slice, int thread, nq_error *
                     ? (int)((out[i * p->channels + c] - s->low) / width * (float)NQ_CHANNEL_BINS)
                     : 0;
             bin = bin < 0 ? 0 : bin >= NQ_CHANNEL_BINS ? NQ_CHANNEL_BINS - 1 : bin;
-            counts[c * NQ_CHANNEL_BINS + (size_t)bin]++;
+            counts[c * NQ_CHANNEL_BINS + (size_t)bin] += count;
         }
+    }
     return status;
 }
 
 nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats *stats,
-                              uint32_t *counts, nq_error *err)
+                              const float *weights, uint64_t *counts, nq_error *err)
 {
     passing p = passing_of(pass, pass->in->images);
     size_t each = p.channels * NQ_CHANNEL_BINS, threads = (size_t)nq_pool_threads(pass->pool);
     p.stats = stats;
+    p.weights = weights;
     p.counts = calloc(threads * each, sizeof *p.counts);
     if (!p.counts)
         return nq_fail_nomem(err, p.node->name, threads * each * sizeof *p.counts);

@@ -19,24 +19,27 @@ typedef struct {
     const nq_layer_input *in;
 } nq_layer_pass;
 
-/* Of one output channel. Mean and variance weight a position of a convolution by
+/* Of one output channel. Means and variances weight a position of a convolution by
  * min(1, 3 median |z|^2 / |z|^2) over the channels of z, the median of a slice. */
 typedef struct {
     double mean_z, var_z, mean_y, var_y;
-    double relu_z;   /* mean of max(z, 0), unweighted */
+    double relu_z;   /* mean of max(z, 0) */
     float low, high; /* of y */
 } nq_channel_stats;
 
 /* The float layer's output behind its ReLU into real f32 [images][H][W][O], what it spans into
- * *span; stats[O] are filled. NQ_ERR_INPUT where a value is not finite. */
+ * *span; stats[O] and the positions' weights f32 [images][H][W] are filled. NQ_ERR_INPUT where a
+ * value is not finite. */
 nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
-                                nq_channel_stats *stats, nq_error *err);
+                                nq_channel_stats *stats, float *weights, nq_error *err);
 
-/* How often y of each channel falls into each of NQ_CHANNEL_BINS equal parts of [low, high]:
- * u32 [O][NQ_CHANNEL_BINS], zeroed here. */
+/* How often y of each channel falls into each of NQ_CHANNEL_BINS equal parts of [low, high]: u64
+ * [O][NQ_CHANNEL_BINS], zeroed here. A position counts NQ_COUNT_UNIT times its weight (as
+ * measured), rounded: whole numbers add up to the same in any order. */
 #define NQ_CHANNEL_BINS 1024
+#define NQ_COUNT_UNIT   4096
 nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats *stats,
-                              uint32_t *counts, nq_error *err);
+                              const float *weights, uint64_t *counts, nq_error *err);
 
 /* What the quantized layer computes, gain[c] y + shift[c] through the node's ReLU: of the first
  * `images` samples as f32, or of all as integers. */

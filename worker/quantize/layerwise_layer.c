@@ -20,7 +20,9 @@ typedef struct {
     nq_layer_input in;
     size_t channels, each; /* weights of an output channel */
     float *weight;         /* f32 [channels][each]: the target, then what is on trial */
+    double gain_exponent;  /* see nq_correct_moments() */
     float *gain, *shift;   /* [channels] */
+    float *positions;      /* f32 [images][H][W]: weights of the output's positions */
     nq_layer_pass pass;
 } layer_work;
 
@@ -67,6 +69,7 @@ static nq_status round_dense(layer_work *w, int bits, nq_error *err)
     nq_status status = nq_gram_collect(w->node, &w->in, knobs.target > 0, pool, &gram, err);
     if (status != NQ_OK)
         return status;
+    w->gain_exponent = knobs.gain_exponent;
     if (knobs.target > 0)
         status = nq_gptq_retarget(&gram, knobs.target, knobs.ridge, rows, w->weight, err);
     nq_gram_shrink(&gram, knobs.shrinkage);
@@ -130,13 +133,14 @@ static nq_status correct(layer_work *w, const nq_layer_pass *pass, nq_channel_st
         }
         return NQ_OK;
     }
-    nq_correct_moments(stats, channels, spec->repair.correct_stats, w->gain, w->shift);
+    double exponent = spec->repair.correct_stats ? w->gain_exponent : 0;
+    nq_correct_moments(stats, channels, exponent, w->gain, w->shift);
     if (!spec->repair.correct_stats || !w->node->relu)
         return NQ_OK;
-    uint32_t *counts = malloc(w->channels * NQ_CHANNEL_BINS * sizeof *counts);
+    uint64_t *counts = malloc(w->channels * NQ_CHANNEL_BINS * sizeof *counts);
     if (!counts)
         return nq_fail_nomem(err, w->node->name, w->channels * NQ_CHANNEL_BINS * sizeof *counts);
-    nq_status status = nq_layer_pass_count(pass, stats, counts, err);
+    nq_status status = nq_layer_pass_count(pass, stats, w->positions, counts, err);
     if (status == NQ_OK)
         nq_correct_relu_mean(stats, counts, channels, w->gain, w->shift);
     free(counts);
@@ -195,7 +199,8 @@ static nq_status make_output(layer_work *w, nq_error *err)
         return nq_fail_nomem(err, w->node->name, w->channels * sizeof *stats);
     nq_status status = nq_layer_runner_try(l->runner, w->index, w->weight, err);
     if (status == NQ_OK)
-        status = nq_layer_pass_measure(pass, l->real[w->index], &l->ranges[w->index], stats, err);
+        status = nq_layer_pass_measure(pass, l->real[w->index], &l->ranges[w->index], stats,
+                                       w->positions, err);
     if (status == NQ_OK)
         status = correct(w, pass, stats, err);
     if (status == NQ_OK)
@@ -218,14 +223,17 @@ nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err)
                     .index = node,
                     .node = n,
                     .out = &l->model->nodes[node],
-                    .channels = (size_t)n->channels};
+                    .channels = (size_t)n->channels,
+                    .gain_exponent = 1};
     w.each = nq_node_weights(l->graph, n) / w.channels;
     w.weight = malloc(w.channels * w.each * sizeof *w.weight);
     w.gain = malloc(2 * w.channels * sizeof *w.gain);
     w.shift = w.gain ? w.gain + w.channels : NULL;
+    size_t positions = l->images * (size_t)n->height * (size_t)n->width;
+    w.positions = malloc(positions * sizeof *w.positions);
     nq_status status = NQ_OK;
-    if (!w.weight || !w.gain)
-        status = nq_fail_nomem(err, n->name, w.channels * w.each * sizeof *w.weight);
+    if (!w.weight || !w.gain || !w.positions)
+        status = nq_fail_nomem(err, n->name, (w.channels * w.each + positions) * sizeof(float));
     if (status == NQ_OK)
         status = choose_reading(&w, err);
     if (status == NQ_OK)
@@ -236,5 +244,6 @@ nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err)
         nq_error_prefix(err, "layer %s", n->name);
     free(w.weight);
     free(w.gain);
+    free(w.positions);
     return status;
 }

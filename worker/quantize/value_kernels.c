@@ -85,7 +85,7 @@ CLONES void nq_add_moments(const float *z, const float *y, const float *weight, 
             szz[c] += w * a * a;
             sy[c] += w * b;
             syy[c] += w * b * b;
-            relu[c] += a > 0 ? a : 0;
+            relu[c] += w * (a > 0 ? a : 0);
         }
         for (size_t c = 0; c < channels; c++) {
             low[c] = y[c] < low[c] ? y[c] : low[c];

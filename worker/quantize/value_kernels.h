@@ -30,7 +30,7 @@ void nq_add_differences(const float *a, const float *b, size_t positions, size_t
 
 /* Weighted sums of one channel over positions. */
 typedef struct {
-    double *z, *y, *zz, *yy, *relu; /* [channels]: w z, w y, w z^2, w y^2, max(z, 0) */
+    double *z, *y, *zz, *yy, *relu; /* [channels]: w z, w y, w z^2, w y^2, w max(z, 0) */
     float *low, *high;              /* [channels], of y */
 } nq_moment_sums;
 void nq_add_moments(const float *z, const float *y, const float *weight, size_t positions,
