@@ -72,11 +72,14 @@ static fixture begin(int threads)
     f.weights = malloc(IMAGES * f.positions * sizeof *f.weights);
     f.stats = calloc(f.channels, sizeof *f.stats);
     f.counts = malloc(f.channels * NQ_CHANNEL_BINS * sizeof *f.counts);
-    nq_layer_pass pass = {
-
-        .runner = f.runner, .pool = f.pool, .graph = &f.graph, .node = f.node, .in = &f.in};
-    assert_ok(nq_layer_pass_measure(&pass, f.out, &f.span, f.stats, f.weights, &err), &err);
-    assert_ok(nq_layer_pass_count(&pass, f.stats, f.weights, f.counts, &err), &err);
+    nq_layer_pass pass = {.runner = f.runner,
+                          .pool = f.pool,
+                          .graph = &f.graph,
+                          .node = f.node,
+                          .in = &f.in,
+                          .weights = f.weights};
+    assert_ok(nq_layer_pass_measure(&pass, f.out, &f.span, f.stats, &err), &err);
+    assert_ok(nq_layer_pass_count(&pass, f.stats, f.counts, &err), &err);
     return f;
 }
 

@@ -283,6 +283,29 @@ static void at_8_bit_the_squared_error_decides(void **state)
     nq_graph_free(&graph);
 }
 
+/* A gain of its own for every class would rank them anew. */
+static void logits_have_one_gain(void **state)
+{
+    (void)state;
+    nq_graph graph = demo_graph();
+    nq_spec spec = spec_of("{\"model\":\"m\",\"preset\":\"w4a4\",\"calibrate\":{\"samples\":8},"
+                           "\"repair\":{\"correct_stats\":true}}");
+    nq_qmodel model = quantized_by(&graph, &spec, 2);
+    const nq_node *last = &graph.nodes[graph.count - 1];
+    const nq_qnode *out = &model.nodes[graph.count - 1];
+    size_t each = nq_node_weights(&graph, last) / (size_t)last->channels;
+    float first = 0;
+    for (size_t c = 0; c < (size_t)last->channels; c++) {
+        float gain = out->weight_scale[c] /
+                     nq_weight_scale_minmax(last->weight + c * each, each, out->weight_bits);
+        first = c ? first : gain;
+        assert_float_equal(gain, first, 1e-5);
+    }
+    assert_true(fabsf(first - 1) > 1e-3f);
+    nq_graph_free(&graph);
+    nq_qmodel_free(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +313,7 @@ int main(void)
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(each_part_gains),
         cmocka_unit_test(at_8_bit_the_squared_error_decides),
+        cmocka_unit_test(logits_have_one_gain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

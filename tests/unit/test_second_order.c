@@ -441,20 +441,35 @@ static void corrections_restore_mean_and_deviation(void **state)
         {.mean_z = 5, .var_z = 0, .mean_y = 1, .var_y = 1, .low = -10, .high = 10}};
     float gain[3], shift[3];
     (void)state;
-    nq_correct_moments(stats, 3, 1, gain, shift);
+    nq_match_deviations(stats, 3, 1, gain);
+    nq_match_means(stats, 3, gain, shift);
     assert_float_equal(gain[0], 2.0f / 1.8f, 1e-6);
     assert_float_equal(shift[0], 1.0f - 6.0f / 1.8f, 1e-5);
     assert_float_equal(gain[1], NQ_GAIN_MIN, 1e-6);
     assert_float_equal(shift[1], -2, 1e-6);
     assert_float_equal(gain[2], 1, 0);
     assert_float_equal(shift[2], 4, 1e-6);
-    nq_correct_moments(stats, 3, 0.5, gain, shift);
+    nq_match_deviations(stats, 3, 0.5, gain);
+    nq_match_means(stats, 3, gain, shift);
     assert_float_equal(gain[0], sqrtf(2.0f / 1.8f), 1e-6);
     assert_float_equal(shift[0], 1.0f - 3.0f * sqrtf(2.0f / 1.8f), 1e-5);
     assert_float_equal(gain[1], sqrtf((float)NQ_GAIN_MIN), 1e-6);
-    nq_correct_moments(stats, 3, 0, gain, shift);
+    nq_match_deviations(stats, 3, 0, gain);
+    nq_match_means(stats, 3, gain, shift);
     assert_float_equal(gain[0], 1, 0);
     assert_float_equal(shift[0], -2, 1e-6);
+}
+
+static void logits_share_one_gain(void **state)
+{
+    nq_channel_stats stats[3] = {{.var_z = 4}, {.var_z = 1}, {.var_z = 0}};
+    float gain[3] = {1.2f, 0.8f, 1};
+    (void)state;
+    nq_share_gain(stats, 3, gain);
+    for (int c = 0; c < 3; c++)
+        assert_float_equal(gain[c], sqrtf(1.2f * 0.8f), 1e-6);
+    nq_share_gain(stats + 2, 1, gain);
+    assert_float_equal(gain[0], 1, 0);
 }
 
 static void the_mean_behind_relu_is_matched(void **state)
@@ -475,7 +490,7 @@ static void the_mean_behind_relu_is_matched(void **state)
         counts[bin]++;
     }
     nq_channel_stats stats = {.var_z = 1.44, .relu_z = target, .low = -6, .high = 6};
-    nq_correct_relu_mean(&stats, counts, 1, &gain, &shift);
+    nq_match_relu_means(&stats, counts, 1, &gain, &shift);
     assert_float_equal(shift, 0.35, 0.005);
     free(counts);
     free(y);
@@ -493,6 +508,7 @@ int main(void)
         cmocka_unit_test(moments_are_those_of_the_patches),
         cmocka_unit_test(far_positions_weigh_less),
         cmocka_unit_test(corrections_restore_mean_and_deviation),
+        cmocka_unit_test(logits_share_one_gain),
         cmocka_unit_test(the_mean_behind_relu_is_matched),
     };
     return cmocka_run_group_tests(tests, make_pool, free_pool);

@@ -3,23 +3,42 @@
 #include <math.h>
 
 #define NEWTON_STEPS 3
-#define STEP_MAX     0.3  /* standard deviations */
-#define ALIVE_MIN    0.05 /* share of positive values below which Newton's step would be wild */
+#define STEP_MAX     0.3   /* standard deviations */
+#define ALIVE_MIN    0.05  /* share of positive values below which Newton's step would be wild */
+#define CONSTANT     1e-12 /* a variance of the float output below which a channel is constant */
 
-void nq_correct_moments(const nq_channel_stats *stats, int channels, double exponent, float *gain,
-                        float *shift)
+void nq_match_deviations(const nq_channel_stats *stats, int channels, double exponent, float *gain)
 {
     for (int c = 0; c < channels; c++) {
         const nq_channel_stats *s = &stats[c];
         double g = 1;
-        if (s->var_z >= 1e-12) {
+        if (s->var_z >= CONSTANT) {
             g = sqrt(s->var_z / fmax(s->var_y, 1e-16));
             g = g < NQ_GAIN_MIN ? NQ_GAIN_MIN : g > NQ_GAIN_MAX ? NQ_GAIN_MAX : g;
             g = pow(g, exponent);
         }
         gain[c] = (float)g;
-        shift[c] = (float)(s->mean_z - (double)gain[c] * s->mean_y);
     }
+}
+
+void nq_share_gain(const nq_channel_stats *stats, int channels, float *gain)
+{
+    double sum = 0;
+    int varying = 0;
+    for (int c = 0; c < channels; c++)
+        if (stats[c].var_z >= CONSTANT) {
+            sum += log((double)gain[c]);
+            varying++;
+        }
+    float shared = varying ? (float)exp(sum / varying) : 1;
+    for (int c = 0; c < channels; c++)
+        gain[c] = shared;
+}
+
+void nq_match_means(const nq_channel_stats *stats, int channels, const float *gain, float *shift)
+{
+    for (int c = 0; c < channels; c++)
+        shift[c] = (float)(stats[c].mean_z - (double)gain[c] * stats[c].mean_y);
 }
 
 /* Mean of max(gain y + shift, 0), and the share of positive values. */
@@ -40,8 +59,8 @@ static double relu_mean(const nq_channel_stats *s, const uint64_t *counts, doubl
     return sum / all;
 }
 
-void nq_correct_relu_mean(const nq_channel_stats *stats, const uint64_t *counts, int channels,
-                          const float *gain, float *shift)
+void nq_match_relu_means(const nq_channel_stats *stats, const uint64_t *counts, int channels,
+                         const float *gain, float *shift)
 {
     for (int c = 0; c < channels; c++) {
         const nq_channel_stats *s = &stats[c];

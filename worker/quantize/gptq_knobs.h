@@ -7,7 +7,7 @@
 
 typedef struct {
     double damping, target, ridge, shrinkage;
-    double gain_exponent; /* 1 - target / 2, of repair.correct_stats: see nq_correct_moments() */
+    double gain_exponent; /* 1 - target / 2, of repair.correct_stats: see nq_match_deviations() */
 } nq_gptq_knobs;
 
 /*

@@ -17,13 +17,11 @@ typedef struct {
     nq_qparams params;
     float *real;
     uint8_t *stored;
-    double *sums;         /* [slices][5][channels], see sums_of() */
-    float *ends;          /* [slices][2][channels] */
-    nq_range *spans;      /* [slices], of the float layer's output */
-    float *made;          /* [images][pixels], weights of positions: of those measured now */
-    const float *weights; /* [images][pixels], of those measured before */
-    double *weight;       /* [slices], their sum */
-    uint64_t *counts;     /* [threads][channels][NQ_CHANNEL_BINS] */
+    double *sums;     /* [slices][5][channels], see sums_of() */
+    float *ends;      /* [slices][2][channels] */
+    nq_range *spans;  /* [slices], of the float layer's output */
+    double *weight;   /* [slices], their sum */
+    uint64_t *counts; /* [threads][channels][NQ_CHANNEL_BINS] */
 } passing;
 
 static passing passing_of(const nq_layer_pass *pass, size_t images)
@@ -102,7 +100,7 @@ static nq_status measure_slice(void *context, size_t slice, int thread, nq_error
     const passing *p = context;
     size_t positions = slice_images(p, slice) * p->pixels;
     float *z = p->real + slice * NQ_RUNNER_SLICE * p->out_each, *out = NULL;
-    float *weights = p->made + slice * NQ_RUNNER_SLICE * p->pixels;
+    float *weights = p->pass->weights + slice * NQ_RUNNER_SLICE * p->pixels;
     nq_status status = run_slice(p, slice, thread, false, &out, err);
     if (status != NQ_OK)
         return status;
@@ -161,12 +159,11 @@ static void merge_sums(const passing *p, size_t slices, nq_channel_stats *stats)
 }
 
 nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
-                                nq_channel_stats *stats, float *weights, nq_error *err)
+                                nq_channel_stats *stats, nq_error *err)
 {
     passing p = passing_of(pass, pass->in->images);
     size_t slices = slices_of(p.images);
     p.real = real;
-    p.made = weights;
     p.sums = calloc(slices * 5 * p.channels, sizeof *p.sums);
     p.ends = calloc(slices * 2 * p.channels, sizeof *p.ends);
     p.weight = calloc(slices, sizeof *p.weight);
@@ -191,7 +188,7 @@ static nq_status count_slice(void *context, size_t slice, int thread, nq_error *
 {
     const passing *p = context;
     uint64_t *counts = p->counts + (size_t)thread * p->channels * NQ_CHANNEL_BINS;
-    const float *weights = p->weights + slice * NQ_RUNNER_SLICE * p->pixels;
+    const float *weights = p->pass->weights + slice * NQ_RUNNER_SLICE * p->pixels;
     float *out = NULL;
     nq_status status = run_slice(p, slice, thread, true, &out, err);
     size_t positions = slice_images(p, slice) * p->pixels;
@@ -212,12 +209,11 @@ static nq_status count_slice(void *context, size_t slice, int thread, nq_error *
 }
 
 nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats *stats,
-                              const float *weights, uint64_t *counts, nq_error *err)
+                              uint64_t *counts, nq_error *err)
 {
     passing p = passing_of(pass, pass->in->images);
     size_t each = p.channels * NQ_CHANNEL_BINS, threads = (size_t)nq_pool_threads(pass->pool);
     p.stats = stats;
-    p.weights = weights;
     p.counts = calloc(threads * each, sizeof *p.counts);
     if (!p.counts)
         return nq_fail_nomem(err, p.node->name, threads * each * sizeof *p.counts);

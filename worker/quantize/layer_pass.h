@@ -17,6 +17,8 @@ typedef struct {
     const nq_graph *graph;
     int node;
     const nq_layer_input *in;
+    float *weights; /* of the output's positions, f32 [images][H][W]: written by measuring, read by
+                       counting */
 } nq_layer_pass;
 
 /* Of one output channel. Means and variances weight a position of a convolution by
@@ -28,10 +30,10 @@ typedef struct {
 } nq_channel_stats;
 
 /* The float layer's output behind its ReLU into real f32 [images][H][W][O], what it spans into
- * *span; stats[O] and the positions' weights f32 [images][H][W] are filled. NQ_ERR_INPUT where a
+ * *span; stats[O] and the pass's weights are filled. NQ_ERR_INPUT where a
  * value is not finite. */
 nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
-                                nq_channel_stats *stats, float *weights, nq_error *err);
+                                nq_channel_stats *stats, nq_error *err);
 
 /* How often y of each channel falls into each of NQ_CHANNEL_BINS equal parts of [low, high]: u64
  * [O][NQ_CHANNEL_BINS], zeroed here. A position counts NQ_COUNT_UNIT times its weight (as
@@ -39,7 +41,7 @@ nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range
 #define NQ_CHANNEL_BINS 1024
 #define NQ_COUNT_UNIT   4096
 nq_status nq_layer_pass_count(const nq_layer_pass *pass, const nq_channel_stats *stats,
-                              const float *weights, uint64_t *counts, nq_error *err);
+                              uint64_t *counts, nq_error *err);
 
 /* What the quantized layer computes, gain[c] y + shift[c] through the node's ReLU: of the first
  * `images` samples as f32, or of all as integers. */

@@ -20,9 +20,8 @@ typedef struct {
     nq_layer_input in;
     size_t channels, each; /* weights of an output channel */
     float *weight;         /* f32 [channels][each]: the target, then what is on trial */
-    double gain_exponent;  /* see nq_correct_moments() */
+    double gain_exponent;  /* see nq_match_deviations() */
     float *gain, *shift;   /* [channels] */
-    float *positions;      /* f32 [images][H][W]: weights of the output's positions */
     nq_layer_pass pass;
 } layer_work;
 
@@ -134,15 +133,18 @@ static nq_status correct(layer_work *w, const nq_layer_pass *pass, nq_channel_st
         return NQ_OK;
     }
     double exponent = spec->repair.correct_stats ? w->gain_exponent : 0;
-    nq_correct_moments(stats, channels, exponent, w->gain, w->shift);
+    nq_match_deviations(stats, channels, exponent, w->gain);
+    if (w->node->op == NQ_OP_LINEAR)
+        nq_share_gain(stats, channels, w->gain);
+    nq_match_means(stats, channels, w->gain, w->shift);
     if (!spec->repair.correct_stats || !w->node->relu)
         return NQ_OK;
     uint64_t *counts = malloc(w->channels * NQ_CHANNEL_BINS * sizeof *counts);
     if (!counts)
         return nq_fail_nomem(err, w->node->name, w->channels * NQ_CHANNEL_BINS * sizeof *counts);
-    nq_status status = nq_layer_pass_count(pass, stats, w->positions, counts, err);
+    nq_status status = nq_layer_pass_count(pass, stats, counts, err);
     if (status == NQ_OK)
-        nq_correct_relu_mean(stats, counts, channels, w->gain, w->shift);
+        nq_match_relu_means(stats, counts, channels, w->gain, w->shift);
     free(counts);
     return status;
 }
@@ -192,15 +194,12 @@ static nq_status make_output(layer_work *w, nq_error *err)
 {
     nq_layerwise *l = w->l;
     const nq_layer_pass *pass = &w->pass;
-    w->pass = (nq_layer_pass){
-        .runner = l->runner, .pool = l->pool, .graph = l->graph, .node = w->index, .in = &w->in};
     nq_channel_stats *stats = calloc(w->channels, sizeof *stats);
     if (!stats)
         return nq_fail_nomem(err, w->node->name, w->channels * sizeof *stats);
     nq_status status = nq_layer_runner_try(l->runner, w->index, w->weight, err);
     if (status == NQ_OK)
-        status = nq_layer_pass_measure(pass, l->real[w->index], &l->ranges[w->index], stats,
-                                       w->positions, err);
+        status = nq_layer_pass_measure(pass, l->real[w->index], &l->ranges[w->index], stats, err);
     if (status == NQ_OK)
         status = correct(w, pass, stats, err);
     if (status == NQ_OK)
@@ -230,9 +229,14 @@ nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err)
     w.gain = malloc(2 * w.channels * sizeof *w.gain);
     w.shift = w.gain ? w.gain + w.channels : NULL;
     size_t positions = l->images * (size_t)n->height * (size_t)n->width;
-    w.positions = malloc(positions * sizeof *w.positions);
+    w.pass = (nq_layer_pass){.runner = l->runner,
+                             .pool = l->pool,
+                             .graph = l->graph,
+                             .node = node,
+                             .in = &w.in,
+                             .weights = malloc(positions * sizeof *w.pass.weights)};
     nq_status status = NQ_OK;
-    if (!w.weight || !w.gain || !w.positions)
+    if (!w.weight || !w.gain || !w.pass.weights)
         status = nq_fail_nomem(err, n->name, (w.channels * w.each + positions) * sizeof(float));
     if (status == NQ_OK)
         status = choose_reading(&w, err);
@@ -244,6 +248,6 @@ nq_status nq_layerwise_do_layer(nq_layerwise *l, int node, nq_error *err)
         nq_error_prefix(err, "layer %s", n->name);
     free(w.weight);
     free(w.gain);
-    free(w.positions);
+    free(w.pass.weights);
     return status;
 }
