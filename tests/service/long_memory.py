@@ -1,10 +1,10 @@
 """Allocations that fail at random in the daemon: it answers no_memory, and lives; what it acknowledged is there."""
 import os
 import random
-import subprocess
+import tempfile
 import time
 
-from tap import HERE, SANITIZED, SLOW, Daemon, Refused, Skip, run, test, until
+from tap import SANITIZED, SLOW, Daemon, Refused, Skip, build_preload, run, test, until
 
 OPS = "submit group dry list status models datasets leaderboard cancel get logs diff watch hello".split()
 MODELS = ("ok", "fail", "crash_once", "mobilenet_v2")
@@ -76,14 +76,11 @@ def trouble(library, period, seed):
 def memory():
     if SANITIZED:
         raise Skip("the sanitizers have an allocator of their own")
-    library = "/tmp/netq-failing-malloc-%d.so" % os.getpid()
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, "failing_malloc.c")], check=True)
-    try:
+    with tempfile.TemporaryDirectory(prefix="netq-memory-") as folder:
+        library = build_preload("failing_malloc", folder)
         for period in (200, 1000, 4000):
             for seed in (1, 2, 3):
                 trouble(library, period, seed)
-    finally:
-        os.unlink(library)
 
 
 run()

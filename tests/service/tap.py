@@ -5,6 +5,7 @@ prints a line "ok N - name" for each. Timeouts are multiplied by $NETQ_TEST_SLOW
 """
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -152,6 +153,13 @@ class Daemon(Netqd):
             except (OSError, ValueError):
                 return 0
         return until(there, what="the worker of job %d" % number)
+
+
+def build_preload(name, folder):
+    """NAME.c of this folder as a library for LD_PRELOAD: its path, in `folder`."""
+    library = os.path.join(folder, name + ".so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, name + ".c")], check=True)
+    return library
 
 
 def alive(pid):

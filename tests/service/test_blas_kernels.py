@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 
-from tap import BUILD, HERE, SLOW, SOURCE, Daemon, Skip, alive, run, test, until
+from tap import BUILD, SLOW, SOURCE, Daemon, Skip, alive, build_preload, run, test, until
 
 WORKER = os.path.join(BUILD, "netq-worker")
 DEMO = os.path.join(SOURCE, "tests/data/demo")
@@ -33,9 +33,7 @@ _folder = tempfile.TemporaryDirectory(prefix="netq-blas-")
 
 def narrow():
     """The environment of a worker whose OpenBLAS knows no CPU."""
-    path = os.path.join(_folder.name, "narrow_blas.so")
-    if not os.path.exists(path):
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", path, os.path.join(HERE, "narrow_blas.c")], check=True)
+    path = build_preload("narrow_blas", _folder.name)
     # The sanitizers want to be told that a library may stand before theirs.
     options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
     return {"LD_PRELOAD": path, "ASAN_OPTIONS": options.lstrip(":")}
