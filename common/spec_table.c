@@ -175,7 +175,7 @@ const nq_spec_field nq_spec_fields[] = {
     {"repair.correct_stats", NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false",
      "Statistics correction: layer by layer, a gain and a shift for each output channel give the "
      "quantized network the float network's mean and standard deviation on the calibration "
-     "samples.",
+     "samples; all logits share one gain.",
      MEMBER(repair.correct_stats)},
     {"gptq.damping", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(dampings, "0.02"),
      "With weights.rounding gptq: what is added to the diagonal of a layer's second moments, as a "
