@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import struct
@@ -32,15 +33,15 @@ def slow_daemon(**keys):
     return d
 
 
-def when(d, n, stage):
-    """Waits until the job is in the middle of a stage; its progress there."""
+def when(d, n, stage, after=0):
+    """Waits until the job is in the middle of a stage and more than `after` of it are done; its progress there."""
     with d.client() as c:
         c.ask("watch", job=n)
         while True:
             event = c.line()
             assert event["event"] == "job", "the job ended too early to be killed"
             progress = event["job"]["progress"]
-            if progress and progress["stage"] == stage and 0 < progress["done"] < progress["total"]:
+            if progress and progress["stage"] == stage and after < progress["done"] < progress["total"]:
                 return progress
 
 
@@ -146,31 +147,43 @@ def stalled():
         assert job["state"] == "done" and job["attempts"] == 2 and files(d, n) == want, job
 
 
-def with_one_and_two_threads(spec, stage):
-    """A job by one thread, then by two whose worker is killed in `stage`: yields the daemon, the job's number and result,
-    the threads, and the progress at which it was killed (None for one thread)."""
+def with_one_and_two_threads(spec, stage, after=0):
+    """A job by one thread, then by two whose worker is killed in `stage`, when more than `after` of it are done: yields
+    the daemon, the job's number and result, the threads, and the progress at which it was killed (None for one thread)."""
     for threads in (1, 2):
         with daemon() as d:
             set_threads(d, threads)
             n = d.submit("demo", spec=spec)
             progress = None
             if threads == 2:
-                progress = when(d, n, stage)
+                progress = when(d, n, stage, after)
                 os.kill(until(d.child, what="the worker"), signal.SIGKILL)
             job = d.wait(n, seconds=240)
             assert job["state"] == "done" and job["attempts"] == threads, job
             yield d, n, job, threads, progress
 
 
+STEPS = 150  # of a batch
+
+
+def steps_made(d, n):
+    """Steps of distilling that the last attempt made, as the log has it."""
+    with d.client() as c:
+        c.ask("logs", job=n)
+        return int(re.findall(rb"distilled.* steps=(\d+)", c.chunks())[-1])
+
+
 @test("images distilled from the network: artifacts, and the same bytes after SIGKILL in the middle and with two threads")
 def distilled():
     spec = {"dataset": "demo", "preset": "w8a8",
-            "calibrate": {"source": "distill", "samples": 6, "batch": 4, "steps": 40, "init": "gaussian"}}
+            "calibrate": {"source": "distill", "samples": 6, "batch": 4, "steps": STEPS, "init": "gaussian"}}
     names = ("calibration.npy", "calibration.png", "model.safetensors", "output.txt")
     found = []
-    for d, n, job, threads, progress in with_one_and_two_threads(spec, "distill"):
+    # What a batch ended with is kept: killed in the second, the job does not make the first one again.
+    for d, n, job, threads, progress in with_one_and_two_threads(spec, "distill", after=STEPS):
         if threads == 2:
-            assert progress["total"] == 80 and progress["loss"] > 0, progress
+            assert progress["total"] == 2 * STEPS and progress["loss"] > 0, progress
+        assert steps_made(d, n) == (2 * STEPS if threads == 1 else STEPS)
         found.append([artifact(d, n, name) for name in names])
         if threads == 1:
             with open(d.path("share/calibration.npy"), "wb") as f:

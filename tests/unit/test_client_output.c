@@ -249,6 +249,19 @@ static void bars_fit(void **state)
     }
 }
 
+static void distilling_shows_its_loss(void **state)
+{
+    (void)state;
+    char text[NQ_LONG_TEXT];
+    json_t *job =
+        json_loads(RUNNING("{\"stage\":\"distill\",\"done\":100,\"total\":400,\"rate\":2.5,"
+                           "\"eta_s\":120,\"loss\":0.02154}"),
+                   0, NULL);
+    nq_job_progress(job, text);
+    assert_string_equal(text, "distill 100/400 (25 %), 2.5/s, loss 0.0215, 2:00 left");
+    json_decref(job);
+}
+
 /* Objects of the wrong shape, numbers without bounds: nothing but odd lines may come of them. */
 static void hostile_progress(void **state)
 {
@@ -350,6 +363,7 @@ int main(void)
         cmocka_unit_test(plain_progress),
         cmocka_unit_test(live_progress),
         cmocka_unit_test(bars_fit),
+        cmocka_unit_test(distilling_shows_its_loss),
         cmocka_unit_test(hostile_progress),
         cmocka_unit_test(paths_become_absolute),
         cmocka_unit_test(flags_of_keys),
