@@ -183,7 +183,7 @@ def distilled():
     for d, n, job, threads, progress in with_one_and_two_threads(spec, "distill", after=STEPS):
         if threads == 2:
             assert progress["total"] == 2 * STEPS and progress["loss"] > 0, progress
-        assert steps_made(d, n) == (2 * STEPS if threads == 1 else STEPS)
+        assert steps_made(d, n) == 2 * STEPS if threads == 1 else steps_made(d, n) <= STEPS
         found.append([artifact(d, n, name) for name in names])
         if threads == 1:
             with open(d.path("share/calibration.npy"), "wb") as f:
