@@ -113,12 +113,14 @@ const nq_spec_field nq_spec_fields[] = {
      "is for jobs that calibrate nothing: presets float and quantized, and activations.source bn.",
      MEMBER(calibrate.source)},
     {"calibrate.file", PATH(QUANTIZE),
-     "With calibrate.source file: a .npy (float32, shape (N,3,224,224)) or a folder of JPEG "
-     "images, under one of the daemon's allowed roots.",
+     "With calibrate.source file: a .npy (float32, shape (N,3,224,224)), the calibration.png of "
+     "a job that distilled images, or a folder of JPEG images, under one of the daemon's allowed "
+     "roots.",
      MEMBER(calibrate.file)},
     {"calibrate.synthetic", NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false",
      "With calibrate.source file: its images were distilled from a network, as in the "
-     "calibration.npy of another job. What such images cannot show, the ranges of photographs' "
+     "calibration.npy or .png of another job. What such images cannot show, the ranges of "
+     "photographs' "
      "pixels and logits, then comes from where a distilling job takes it.",
      MEMBER(calibrate.synthetic)},
     {"calibrate.samples", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 1000000, "1000"),
@@ -175,7 +177,8 @@ const nq_spec_field nq_spec_fields[] = {
     {"repair.correct_stats", NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false",
      "Statistics correction: layer by layer, a gain and a shift for each output channel give the "
      "quantized network the float network's mean and standard deviation on the calibration "
-     "samples; all logits share one gain.",
+     "samples. All logits share one gain; where gptq.target moves the weights, the gain goes half "
+     "of the way.",
      MEMBER(repair.correct_stats)},
     {"gptq.damping", NQ_FIELD_ENUM, QUANTIZE, ONE_OF(dampings, "0.02"),
      "With weights.rounding gptq: what is added to the diagonal of a layer's second moments, as a "

@@ -2,6 +2,7 @@
 
 #include "common/file.h"
 #include "worker/calibrate/augment.h"
+#include "worker/calibrate/sheet.h"
 #include "worker/calibrate/source.h"
 
 #include <fcntl.h>
@@ -23,7 +24,21 @@ static const nq_sample_source *const sources[] = {
     [NQ_CALIBRATE_UNIFORM] = &nq_source_uniform,
 };
 
-/* A file is a .npy, a folder holds images. */
+/* A folder holds images; a file is a sheet of them or a .npy. */
+static nq_status source_of_file(const char *root, const char *path, const nq_sample_source **source,
+                                nq_error *err)
+{
+    uint8_t head[NQ_PNG_SIGNATURE];
+    int fd;
+    nq_status status = nq_file_open_beneath(root, path, O_RDONLY, &fd, err);
+    if (status != NQ_OK)
+        return status;
+    bool whole = pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head;
+    *source = whole && nq_sheet_is_png(head) ? &nq_source_sheet : &nq_source_npy;
+    close(fd);
+    return NQ_OK;
+}
+
 static nq_status file_source(const char *root, const char *path, const nq_sample_source **source,
                              nq_error *err)
 {
@@ -31,12 +46,12 @@ static nq_status file_source(const char *root, const char *path, const nq_sample
         return nq_fail(err, NQ_ERR_INTERNAL, "calibration samples without a file");
     int fd;
     nq_status status = nq_file_open_beneath(root, path, O_RDONLY | O_DIRECTORY, &fd, err);
+    if (status == NQ_ERR_MISSING)
+        return source_of_file(root, path, source, err);
     if (status == NQ_OK)
         close(fd);
-    else if (status != NQ_ERR_MISSING)
-        return status;
-    *source = status == NQ_OK ? &nq_source_images : &nq_source_npy;
-    return NQ_OK;
+    *source = &nq_source_images;
+    return status;
 }
 
 static nq_status choose(const nq_spec *spec, const char *root, const char *path,

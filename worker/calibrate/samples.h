@@ -11,10 +11,11 @@ typedef struct nq_samples nq_samples;
 /*
  * The source that spec->calibrate names. For sources "file" and "distill" (whose images have been
  * made and written before), root + path say where it lies (see
- * nq_file_open_beneath): a .npy (float32, C order, (N,3,224,224), streamed: never whole in memory)
- * or an image folder (any tree of .jpg/.jpeg, sorted bytewise by path; preprocessed as the
- * validation images are; another kind of image in it is an error). NULL, NULL otherwise. Of a file
- * the first spec->calibrate.samples are used, all where that is 0 or more than there are.
+ * nq_file_open_beneath): a .npy (float32, C order, (N,3,224,224), streamed: never whole in memory),
+ * a PNG that is the sheet of a distilling job (worker/calibrate/sheet.h), or an image folder (any
+ * tree of .jpg/.jpeg, sorted bytewise by path; preprocessed as the validation images are; another
+ * kind of image in it is an error). NULL, NULL otherwise. Of a file the first
+ * spec->calibrate.samples are used, all where that is 0 or more than there are.
  */
 nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *path,
                           nq_samples **samples, nq_error *err);

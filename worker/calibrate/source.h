@@ -26,6 +26,7 @@ extern const nq_sample_source nq_source_gaussian;
 extern const nq_sample_source nq_source_uniform;
 extern const nq_sample_source nq_source_npy;
 extern const nq_sample_source nq_source_images;
+extern const nq_sample_source nq_source_sheet;
 
 /* f32 [3][224][224] -> f32 [224][224][3]. */
 void nq_sample_to_nhwc(const float *nchw, float *nhwc);

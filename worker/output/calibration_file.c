@@ -13,9 +13,7 @@
 #define SIDE     NQ_CROP
 #define CHANNELS 3
 #define PIXELS   ((size_t)SIDE * SIDE)
-#define THUMB    (SIDE / 2)
-#define GAP      2 /* pixels between two thumbnails */
-#define PAPER    255
+#define STEP     (SIDE + NQ_SHEET_GAP)
 
 static void to_planes(const float *image, float *planes)
 {
@@ -68,24 +66,18 @@ static ends find_ends(void)
     return e;
 }
 
-/* The mean of 2x2 pixels as a byte. */
-static uint8_t thumb_pixel(const float *image, const ends *e, int y, int x, int c)
+static uint8_t pixel_of(float value, const ends *e, size_t c)
 {
-    float sum = 0;
-    for (int k = 0; k < 4; k++)
-        sum += image[((2 * y + k / 2) * SIDE + 2 * x + k % 2) * CHANNELS + c];
-    float level = (sum / 4 - e->black[c]) / (e->white[c] - e->black[c]);
+    float level = (value - e->black[c]) / (e->white[c] - e->black[c]);
     level = level > 0.0f ? level : 0.0f; /* a NaN is black */
     return (uint8_t)lrintf(255.0f * (level < 1.0f ? level : 1.0f));
 }
 
-static void draw_thumb(const float *image, const ends *e, size_t stride, uint8_t *corner)
+static void draw_image(const float *image, const ends *e, size_t stride, uint8_t *corner)
 {
-    for (int y = 0; y < THUMB; y++)
-        for (int x = 0; x < THUMB; x++)
-            for (int c = 0; c < CHANNELS; c++)
-                corner[(size_t)y * stride + (size_t)x * CHANNELS + (size_t)c] =
-                    thumb_pixel(image, e, y, x, c);
+    for (size_t y = 0; y < SIDE; y++)
+        for (size_t i = 0; i < SIDE * CHANNELS; i++)
+            corner[y * stride + i] = pixel_of(image[y * SIDE * CHANNELS + i], e, i % CHANNELS);
 }
 
 static nq_status encode(const uint8_t *pixels, size_t width, size_t height, const char *path,
@@ -117,17 +109,16 @@ nq_status nq_calibration_write_sheet(const char *path, const float *images, size
     while (columns * columns < count)
         columns++;
     size_t rows = (count + columns - 1) / columns;
-    size_t width = columns * (THUMB + GAP) - GAP, height = rows * (THUMB + GAP) - GAP;
+    size_t width = columns * STEP - NQ_SHEET_GAP, height = rows * STEP - NQ_SHEET_GAP;
     size_t stride = width * CHANNELS;
     ends e = find_ends();
     uint8_t *pixels = malloc(stride * height);
     if (!pixels)
         return nq_fail_nomem(err, path, stride * height);
-    memset(pixels, PAPER, stride * height);
+    memset(pixels, NQ_SHEET_PAPER, stride * height);
     for (size_t i = 0; i < count; i++)
-        draw_thumb(images + i * PIXELS * CHANNELS, &e, stride,
-                   pixels + i / columns * (THUMB + GAP) * stride +
-                       i % columns * (THUMB + GAP) * CHANNELS);
+        draw_image(images + i * PIXELS * CHANNELS, &e, stride,
+                   pixels + i / columns * STEP * stride + i % columns * STEP * CHANNELS);
     nq_status status = encode(pixels, width, height, path, err);
     free(pixels);
     return status;

@@ -11,8 +11,13 @@
 nq_status nq_calibration_write_npy(const char *path, const float *images, size_t count,
                                    nq_error *err);
 
-/* A PNG with a thumbnail of each, 112x112, row by row; the normalisation taken back, what lies
- * beyond black or white cut off. */
+/*
+ * A sheet: a PNG with each image as it is, row by row in as many columns as rows or one more,
+ * NQ_SHEET_GAP white pixels between two, white where the last row has none. The normalisation is
+ * taken back, what lies beyond black or white cut off. worker/calibrate/sheet.h reads it.
+ */
+#define NQ_SHEET_GAP   2
+#define NQ_SHEET_PAPER 255
 nq_status nq_calibration_write_sheet(const char *path, const float *images, size_t count,
                                      nq_error *err);
 
