@@ -1,8 +1,9 @@
 /*
  * Statistics correction: per output channel a gain and a shift that give the quantized layer the
  * float layer's mean and, but for the exceptions named below, its standard deviation on the same
- * images (the "statcorr" of OBC, applied layer by layer). The gain goes into the weight scale and so into the requantization multiplier,
- * the shift into the bias: neither costs anything when scoring.
+ * images (the "statcorr" of OBC, applied layer by layer). The gain goes into the weight scale and
+ * so into the requantization multiplier, the shift into the bias: neither costs anything when
+ * scoring.
  */
 #ifndef NQ_QUANTIZE_CORRECT_STATS_H
 #define NQ_QUANTIZE_CORRECT_STATS_H
