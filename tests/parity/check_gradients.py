@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Gradients through whole networks against PyTorch's: of the images, of every batch norm's input, of every weight and
-bias. TAP output.
+bias. And a batch norm in training mode by itself. TAP output.
 
 Each tensor is compared as a whole: the distance of the two as a fraction of PyTorch's length. On real networks two
 float32 computations of one gradient part where a ReLU's input lies within rounding of zero: a handful of values flip,
@@ -69,11 +69,29 @@ def theirs(model, images):
     return found
 
 
+def check_training_norm(tap, scratch, channels, pixels):
+    x, gradient = torch.randn(pixels, channels) * 3 + 1, torch.randn(pixels, channels)
+    gamma, beta = torch.randn(channels), torch.randn(channels)
+    values = os.path.join(scratch, "values")
+    np.concatenate([t.numpy().ravel() for t in (x, gradient, gamma, beta)]).tofile(values)
+    wanted = [t.requires_grad_() for t in (x, gamma, beta)]
+    out = torch.nn.functional.batch_norm(x, None, None, gamma, beta, training=True)
+    out.backward(gradient)
+    want = [t.detach().numpy().ravel() for t in (out, *(t.grad for t in wanted))]
+    got = np.frombuffer(networks.tool("norm_dump", values, channels, pixels), np.float32)
+    parts = np.split(got, np.cumsum([w.size for w in want])[:-1])
+    apart = max(np.abs(g - w).max() / np.abs(w).max() for g, w in zip(parts, want))
+    tap.check(apart < 1e-5, "batch norm in training mode, %d channels of %d pixels: output and gradients differ by at most "
+              "%.2g of the largest" % (channels, pixels, apart))
+
+
 def main():
     tap = networks.Tap()
     torch.manual_seed(5)
     images = torch.nn.functional.interpolate(torch.randn(BATCH, 3, 28, 28), size=224, mode="bilinear")
     with tempfile.TemporaryDirectory() as scratch:
+        for channels, pixels in ((70, 37), (3, 50176), (1, 5), (960, 49)):
+            check_training_norm(tap, scratch, channels, pixels)
         npy = os.path.join(scratch, "images.npy")
         np.save(npy, images.numpy())
         for label, arch, path in networks.checkpoints(scratch, args.models.split(",")):
