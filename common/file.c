@@ -148,6 +148,20 @@ nq_status nq_file_read(const char *path, size_t limit, uint8_t **data, size_t *s
     return status;
 }
 
+nq_status nq_file_read_beneath(const char *root, const char *path, size_t limit, uint8_t **data,
+                               size_t *size, nq_error *err)
+{
+    *data = NULL;
+    *size = 0;
+    int fd;
+    nq_status status = nq_file_open_beneath(root, path, O_RDONLY, &fd, err);
+    if (status != NQ_OK)
+        return status;
+    status = nq_file_read_fd(fd, path, limit, data, size, err);
+    close(fd);
+    return status;
+}
+
 nq_status nq_file_write_all(int fd, const void *data, size_t size, const char *name, nq_error *err)
 {
     int code = fault("write", name);

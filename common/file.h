@@ -25,6 +25,10 @@ nq_status nq_file_read_fd(int fd, const char *name, size_t limit, uint8_t **data
 /* The same by path (relative to the working directory; symlinks are followed). */
 nq_status nq_file_read(const char *path, size_t limit, uint8_t **data, size_t *size, nq_error *err);
 
+/* The same beneath a root, as nq_file_open_beneath() opens it. */
+nq_status nq_file_read_beneath(const char *root, const char *path, size_t limit, uint8_t **data,
+                               size_t *size, nq_error *err);
+
 /* Writes all `size` bytes to fd, retrying short writes and EINTR. */
 nq_status nq_file_write_all(int fd, const void *data, size_t size, const char *name, nq_error *err);
 

@@ -120,8 +120,7 @@ const nq_spec_field nq_spec_fields[] = {
     {"calibrate.synthetic", NQ_FIELD_BOOL, QUANTIZE, 0, 1, NULL, "false",
      "With calibrate.source file: its images were distilled from a network, as in the "
      "calibration.npy or .png of another job. What such images cannot show, the ranges of "
-     "photographs' "
-     "pixels and logits, then comes from where a distilling job takes it.",
+     "photographs' pixels and logits, then comes from where a distilling job takes it.",
      MEMBER(calibrate.synthetic)},
     {"calibrate.samples", NQ_FIELD_INT, QUANTIZE, NUMBER(0, 1000000, "1000"),
      "How many samples to calibrate with. With a file: at most so many, its first ones; 0, the "

@@ -116,17 +116,11 @@ nq_status nq_inputs_hash_file(nq_input_cache *cache, const nq_place *place,
 
 static nq_status read_place(const nq_place *place, uint8_t **data, size_t *size, nq_error *err)
 {
-    int fd;
     *data = NULL;
     *size = 0;
     if (!place->root)
         return NQ_OK;
-    nq_status status = nq_file_open_beneath(place->root, place->path, O_RDONLY, &fd, err);
-    if (status != NQ_OK)
-        return status;
-    status = nq_file_read_fd(fd, place->path, LABELS_LIMIT, data, size, err);
-    close(fd);
-    return status;
+    return nq_file_read_beneath(place->root, place->path, LABELS_LIMIT, data, size, err);
 }
 
 nq_status nq_inputs_list(const nq_inputs *in, nq_dataset *dataset, nq_error *err)

@@ -3,11 +3,9 @@
 #include "common/file.h"
 #include "common/version.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define JOB_FILE_LIMIT ((size_t)1 << 20)
 
@@ -212,11 +210,5 @@ void nq_job_file_free(nq_job_file *job)
 nq_status nq_place_read(const nq_place *place, size_t limit, uint8_t **data, size_t *size,
                         nq_error *err)
 {
-    int fd;
-    nq_status status = nq_file_open_beneath(place->root, place->path, O_RDONLY, &fd, err);
-    if (status != NQ_OK)
-        return status;
-    status = nq_file_read_fd(fd, place->path, limit, data, size, err);
-    close(fd);
-    return status;
+    return nq_file_read_beneath(place->root, place->path, limit, data, size, err);
 }

@@ -156,9 +156,10 @@ class Daemon(Netqd):
 
 
 def build_preload(name, folder):
-    """NAME.c of this folder as a library for LD_PRELOAD: its path, in `folder`."""
+    """NAME.c of this folder as a library for LD_PRELOAD: its path, in `folder`, where it is built once."""
     library = os.path.join(folder, name + ".so")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, name + ".c")], check=True)
+    if not os.path.exists(library):
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, os.path.join(HERE, name + ".c")], check=True)
     return library
 
 

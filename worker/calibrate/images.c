@@ -4,10 +4,8 @@
 #include "worker/calibrate/source.h"
 #include "worker/imagenet/crop.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FILE_LIMIT ((size_t)1 << 30)
 
@@ -82,13 +80,13 @@ static void images_close(void *state)
 static nq_status images_open(const nq_spec *spec, const char *root, const char *path, void **state,
                              size_t *count, nq_error *err)
 {
+    (void)spec;
     images *s = *state = calloc(1, sizeof *s);
     if (!s || !(s->root = strdup(root)) || !(s->folder = strdup(path)))
         return nq_fail_nomem(err, path, sizeof *s);
     nq_pixel_table(s->table);
     nq_status status = list(s, err);
-    size_t wanted = (size_t)spec->calibrate.samples;
-    *count = wanted > 0 && wanted < s->count ? wanted : s->count;
+    *count = s->count;
     return status;
 }
 
@@ -110,16 +108,11 @@ static nq_status make_room(images *s, int thread, nq_error *err)
 static nq_status images_read(void *state, size_t i, int thread, float *out, nq_error *err)
 {
     images *s = state;
-    int fd = -1;
     uint8_t *data = NULL;
     size_t size = 0;
     nq_status status = make_room(s, thread, err);
     if (status == NQ_OK)
-        status = nq_file_open_beneath(s->root, s->paths[i], O_RDONLY, &fd, err);
-    if (status == NQ_OK)
-        status = nq_file_read_fd(fd, s->paths[i], FILE_LIMIT, &data, &size, err);
-    if (fd >= 0)
-        close(fd);
+        status = nq_file_read_beneath(s->root, s->paths[i], FILE_LIMIT, &data, &size, err);
     if (status == NQ_OK)
         status = nq_decoder_crop(s->rooms[thread]->decoder, data, size, s->paths[i],
                                  s->rooms[thread]->crop, err);

@@ -65,6 +65,7 @@ static void npy_close(void *state)
 static nq_status npy_open(const nq_spec *spec, const char *root, const char *path, void **state,
                           size_t *count, nq_error *err)
 {
+    (void)spec;
     npy *n = *state = calloc(1, sizeof *n);
     if (!n)
         return nq_fail_nomem(err, path, sizeof *n);
@@ -75,8 +76,7 @@ static nq_status npy_open(const nq_spec *spec, const char *root, const char *pat
     nq_status status = nq_file_open_beneath(root, path, O_RDONLY, &n->fd, err);
     if (status == NQ_OK)
         status = read_header(n, err);
-    size_t wanted = (size_t)spec->calibrate.samples;
-    *count = wanted > 0 && wanted < n->header.samples ? wanted : n->header.samples;
+    *count = n->header.samples;
     return status;
 }
 

@@ -24,7 +24,6 @@ static const nq_sample_source *const sources[] = {
     [NQ_CALIBRATE_UNIFORM] = &nq_source_uniform,
 };
 
-/* A folder holds images; a file is a sheet of them or a .npy. */
 static nq_status source_of_file(const char *root, const char *path, const nq_sample_source **source,
                                 nq_error *err)
 {
@@ -39,6 +38,7 @@ static nq_status source_of_file(const char *root, const char *path, const nq_sam
     return NQ_OK;
 }
 
+/* A folder holds images; a file is a sheet of them or a .npy. */
 static nq_status file_source(const char *root, const char *path, const nq_sample_source **source,
                              nq_error *err)
 {
@@ -76,6 +76,8 @@ nq_status nq_samples_open(const nq_spec *spec, const char *root, const char *pat
     nq_status status = choose(spec, root, path, &s->source, err);
     if (status == NQ_OK)
         status = s->source->open(spec, root, path, &s->state, &s->count, err);
+    size_t wanted = (size_t)spec->calibrate.samples;
+    s->count = wanted > 0 && wanted < s->count ? wanted : s->count;
     if (status != NQ_OK) {
         nq_samples_free(s);
         *samples = NULL;

@@ -5,10 +5,8 @@
 #include "worker/imagenet/crop.h"
 #include "worker/output/calibration_file.h"
 
-#include <fcntl.h>
 #include <png.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define FILE_LIMIT ((size_t)1 << 30)
 #define SIDE       NQ_SAMPLE_SIDE
@@ -36,7 +34,7 @@ static bool is_blank(const nq_sheet *sheet, size_t i)
     return true;
 }
 
-static nq_status check_grid(const png_image *png, const char *name, nq_error *err)
+static nq_status find_grid(const png_image *png, const char *name, nq_sheet *sheet, nq_error *err)
 {
     size_t columns = ((size_t)png->width + NQ_SHEET_GAP) / STEP,
            rows = ((size_t)png->height + NQ_SHEET_GAP) / STEP;
@@ -49,25 +47,26 @@ static nq_status check_grid(const png_image *png, const char *name, nq_error *er
     if (columns > NQ_SHEET_IMAGES_MAX || rows > NQ_SHEET_IMAGES_MAX / columns)
         return nq_fail(err, NQ_ERR_INPUT, "%s: a sheet of %zu x %zu images, at most %d", name,
                        columns, rows, NQ_SHEET_IMAGES_MAX);
+    sheet->columns = columns;
+    sheet->count = rows * columns;
     return NQ_OK;
 }
 
 static nq_status decode(png_image *png, const char *name, nq_sheet *sheet, nq_error *err)
 {
-    nq_status status = check_grid(png, name, err);
+    nq_status status = find_grid(png, name, sheet, err);
     if (status != NQ_OK)
         return status;
     const png_color white = {NQ_SHEET_PAPER, NQ_SHEET_PAPER, NQ_SHEET_PAPER};
     png->format = PNG_FORMAT_RGB;
     size_t bytes = PNG_IMAGE_SIZE(*png);
     sheet->stride = PNG_IMAGE_ROW_STRIDE(*png);
-    sheet->columns = ((size_t)png->width + NQ_SHEET_GAP) / STEP;
-    size_t places = sheet->columns * (((size_t)png->height + NQ_SHEET_GAP) / STEP);
+    size_t places = sheet->count;
     if (!(sheet->pixels = malloc(bytes)))
         return nq_fail_nomem(err, name, bytes);
     if (!png_image_finish_read(png, &white, sheet->pixels, 0, NULL))
         return nq_fail(err, NQ_ERR_INPUT, "%s: libpng: %s", name, png->message);
-    for (sheet->count = places; places - sheet->count < sheet->columns; sheet->count--)
+    for (; places - sheet->count < sheet->columns; sheet->count--)
         if (!is_blank(sheet, sheet->count - 1))
             return NQ_OK;
     return nq_fail(err, NQ_ERR_INPUT, "%s: the last row of the sheet has no image", name);
@@ -100,32 +99,21 @@ typedef struct {
     float table[NQ_SAMPLE_CHANNELS][256];
 } sheet_state;
 
-static nq_status read_sheet(const char *root, const char *path, nq_sheet *sheet, nq_error *err)
-{
-    int fd;
-    uint8_t *data = NULL;
-    size_t size;
-    nq_status status = nq_file_open_beneath(root, path, O_RDONLY, &fd, err);
-    if (status != NQ_OK)
-        return status;
-    status = nq_file_read_fd(fd, path, FILE_LIMIT, &data, &size, err);
-    close(fd);
-    if (status == NQ_OK)
-        status = nq_sheet_decode(data, size, path, sheet, err);
-    free(data);
-    return status;
-}
-
 static nq_status sheet_open(const nq_spec *spec, const char *root, const char *path, void **state,
                             size_t *count, nq_error *err)
 {
+    (void)spec;
     sheet_state *s = *state = calloc(1, sizeof *s);
     if (!s)
         return nq_fail_nomem(err, path, sizeof *s);
     nq_pixel_table(s->table);
-    nq_status status = read_sheet(root, path, &s->sheet, err);
-    size_t wanted = (size_t)spec->calibrate.samples;
-    *count = wanted > 0 && wanted < s->sheet.count ? wanted : s->sheet.count;
+    uint8_t *data;
+    size_t size;
+    nq_status status = nq_file_read_beneath(root, path, FILE_LIMIT, &data, &size, err);
+    if (status == NQ_OK)
+        status = nq_sheet_decode(data, size, path, &s->sheet, err);
+    free(data);
+    *count = s->sheet.count;
     return status;
 }
 

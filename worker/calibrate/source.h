@@ -13,8 +13,8 @@
 #define NQ_SAMPLE_FLOATS   ((size_t)NQ_SAMPLE_PIXELS * NQ_SAMPLE_CHANNELS)
 
 typedef struct {
-    /* Opens the source: *state is its own, *count the samples that it holds or makes (at most
-     * spec->calibrate.samples where that is not 0). */
+    /* Opens the source: *state is its own, *count the samples that it holds or makes: those
+     * beyond spec->calibrate.samples, where that is not 0, are never read. */
     nq_status (*open)(const nq_spec *spec, const char *root, const char *path, void **state,
                       size_t *count, nq_error *err);
     /* As nq_samples_read(), which has checked i and thread. */

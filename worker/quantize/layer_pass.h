@@ -30,8 +30,7 @@ typedef struct {
 } nq_channel_stats;
 
 /* The float layer's output behind its ReLU into real f32 [images][H][W][O], what it spans into
- * *span; stats[O] and the pass's weights are filled. NQ_ERR_INPUT where a
- * value is not finite. */
+ * *span; stats[O] and the pass's weights are filled. NQ_ERR_INPUT where a value is not finite. */
 nq_status nq_layer_pass_measure(const nq_layer_pass *pass, float *real, nq_range *span,
                                 nq_channel_stats *stats, nq_error *err);
 
